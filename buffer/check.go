@@ -1,0 +1,292 @@
+package buffer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+
+	"go.etcd.io/bbolt"
+)
+
+// CheckFile reads a segment's file through, every page and the checksum of every
+// block, and returns what is wrong with it. It reads the file by its own means
+// before it lets bbolt do so, which would die of some kinds of damage; whatever
+// still gets past that is the reason to call it in a child process.
+func CheckFile(path string) error {
+	if _, err := checkTree(path); err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	if err := checkBolt(path); err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	return nil
+}
+
+// checkBolt asks bbolt for its opinion.
+func checkBolt(path string) error {
+	db, err := openBolt(path, true)
+	if err != nil {
+		return err
+	}
+	err = guard(path, func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			var errs []error
+			for err := range tx.Check() {
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		})
+	})
+	return errors.Join(err, db.Close())
+}
+
+// A tree is what a walk over a segment's file found.
+type tree struct {
+	head    segmentHead
+	hasHead bool
+	blocks  int
+	records uint64
+	first   uint64 // number of the first record; 0: none
+	last    uint64
+	pages   int64 // the file holds that many
+}
+
+// bbolt's file format, version 2. Numbers are in the order of the machine, which
+// is little-endian on all that this runs on.
+const (
+	boltMagic      = 0xED0CDAED
+	boltVersion    = 2
+	pageHeadSize   = 16
+	elementSize    = 16
+	bucketHeadSize = 16
+	metaSize       = 64 // its checksum, the last 8, included
+	branchPage     = 0x01
+	leafPage       = 0x02
+	bucketElement  = 0x01
+	maxDepth       = 16 // of a tree; ours has three levels
+)
+
+// A meta is one of the two pages that a commit writes last, in turn.
+type meta struct {
+	root  uint64 // page of the root bucket
+	pages uint64 // high-water mark
+	txid  uint64
+}
+
+func parseMeta(b []byte) (meta, error) {
+	if len(b) < pageHeadSize+metaSize {
+		return meta{}, io.ErrUnexpectedEOF
+	}
+	b = b[pageHeadSize:]
+	le := binary.LittleEndian
+	sum := fnv.New64a()
+	sum.Write(b[:metaSize-8]) // never fails
+	switch {
+	case le.Uint32(b) != boltMagic || le.Uint32(b[4:]) != boltVersion || le.Uint32(b[8:]) != pageSize:
+		return meta{}, errors.New("is not one of a segment")
+	case sum.Sum64() != le.Uint64(b[metaSize-8:]):
+		return meta{}, errors.New("has a wrong checksum")
+	}
+	return meta{root: le.Uint64(b[16:]), pages: le.Uint64(b[40:]), txid: le.Uint64(b[48:])}, nil
+}
+
+// readMeta returns the newer meta page. Both must be good: bbolt would go on
+// with the older one alone, and so lose the last commit without a word.
+func readMeta(f io.ReaderAt, size int64) (meta, error) {
+	var metas [2]meta
+	b := make([]byte, pageSize)
+	for i := range metas {
+		if _, err := f.ReadAt(b, int64(i)*pageSize); err != nil {
+			return meta{}, fmt.Errorf("meta page %d: %w", i, err)
+		}
+		var err error
+		if metas[i], err = parseMeta(b); err != nil {
+			return meta{}, fmt.Errorf("meta page %d %w", i, err)
+		}
+	}
+	m := metas[0]
+	if metas[1].txid > m.txid {
+		m = metas[1]
+	}
+	if m.pages > uint64(size/pageSize) {
+		return m, fmt.Errorf("the file is cut short: %d bytes, want %d pages", size, m.pages)
+	}
+	return m, nil
+}
+
+// A walker reads a segment's tree without bbolt, page by page.
+type walker struct {
+	f    io.ReaderAt
+	meta meta
+	seen []bool // by page
+	tree tree
+	page []byte // memory for the pages of single blocks
+}
+
+func checkTree(path string) (tree, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return tree{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return tree{}, err
+	}
+	m, err := readMeta(f, info.Size())
+	if err != nil {
+		return tree{}, err
+	}
+	w := walker{f: f, meta: m, seen: make([]bool, m.pages)}
+	w.tree.pages = int64(m.pages)
+	return w.tree, w.walkInto(m.root)
+}
+
+// walkInto walks the root bucket; the result is in w.tree also after an error.
+func (w *walker) walkInto(root uint64) error {
+	if err := w.walk(root, 0); err != nil {
+		return err
+	}
+	if w.tree.blocks > 0 && !w.tree.hasHead {
+		return errors.New("no head in the segment")
+	}
+	return nil
+}
+
+func (w *walker) walk(id uint64, depth int) error {
+	page, err := w.read(id, nil)
+	if err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("page %d lies too deep", id)
+	}
+	flags, count := pageHead(page)
+	if flags == branchPage {
+		for i := range count {
+			e := page[pageHeadSize+i*elementSize:]
+			if err := w.walk(binary.LittleEndian.Uint64(e[8:]), depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return eachLeaf(page, func(bucket bool, key, value []byte) error {
+		if !bucket {
+			return fmt.Errorf("page %d holds a value where a bucket should be", id)
+		}
+		return w.bucket(key, value)
+	})
+}
+
+// read returns a page with what overflows it, after a look at its head.
+func (w *walker) read(id uint64, memory []byte) ([]byte, error) {
+	if id < 2 || id >= w.meta.pages {
+		return nil, fmt.Errorf("page %d does not exist", id)
+	}
+	b := append(memory[:0], make([]byte, pageSize)...)
+	if _, err := w.f.ReadAt(b, int64(id)*pageSize); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	le := binary.LittleEndian
+	overflow := uint64(le.Uint32(b[12:]))
+	flags, count := pageHead(b)
+	if le.Uint64(b) != id || flags != leafPage && flags != branchPage || overflow > w.meta.pages-id-1 || count*elementSize > pageSize-pageHeadSize {
+		return nil, fmt.Errorf("page %d has a wrong head", id)
+	}
+	for i := id; i <= id+overflow; i++ {
+		if w.seen[i] {
+			return nil, fmt.Errorf("page %d is used twice", i)
+		}
+		w.seen[i] = true
+	}
+	b = append(b, make([]byte, overflow*pageSize)...)
+	if _, err := w.f.ReadAt(b, int64(id)*pageSize); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	return b, nil
+}
+
+func pageHead(page []byte) (flags, count int) {
+	le := binary.LittleEndian
+	return int(le.Uint16(page[8:])), int(le.Uint16(page[10:]))
+}
+
+// eachLeaf calls f with the elements of a leaf page, which may be an inline one.
+func eachLeaf(page []byte, f func(bucket bool, key, value []byte) error) error {
+	if len(page) < pageHeadSize {
+		return io.ErrUnexpectedEOF
+	}
+	le := binary.LittleEndian
+	flags, count := pageHead(page)
+	if flags != leafPage || count*elementSize > len(page)-pageHeadSize {
+		return errors.New("a leaf page has a wrong head")
+	}
+	var before []byte
+	for i := range count {
+		at := pageHeadSize + i*elementSize
+		e := page[at:]
+		start := uint64(at) + uint64(le.Uint32(e[4:]))
+		middle := start + uint64(le.Uint32(e[8:]))
+		end := middle + uint64(le.Uint32(e[12:]))
+		if end > uint64(len(page)) || middle == start {
+			return errors.New("an element lies outside its page")
+		}
+		key := page[start:middle]
+		if before != nil && bytes.Compare(before, key) >= 0 {
+			return errors.New("keys are out of order")
+		}
+		if err := f(le.Uint32(e)&bucketElement != 0, key, page[middle:end]); err != nil {
+			return err
+		}
+		before = key
+	}
+	return nil
+}
+
+// bucket looks into one bucket of the root: a block's or the segment's head.
+func (w *walker) bucket(key, value []byte) error {
+	if len(value) < bucketHeadSize {
+		return errors.New("a bucket is cut short")
+	}
+	page := value[bucketHeadSize:]
+	if id := binary.LittleEndian.Uint64(value); id != 0 { // else the page is inline
+		var err error
+		if page, err = w.read(id, w.page); err != nil {
+			return err
+		}
+		w.page = page
+	}
+	return eachLeaf(page, func(_ bool, k, v []byte) error {
+		switch {
+		case bytes.Equal(key, headBucket) && bytes.Equal(k, headKey):
+			h, err := parseSegmentHead(v)
+			w.tree.head, w.tree.hasHead = h, err == nil
+			return err
+		case len(key) == 8 && bytes.Equal(k, blockKey):
+			return w.block(binary.BigEndian.Uint64(key), v)
+		}
+		return fmt.Errorf("unknown key %q", key)
+	})
+}
+
+func (w *walker) block(number uint64, stored []byte) error {
+	h, _, err := parseBlock(stored)
+	if err != nil {
+		return err
+	}
+	if h.first != number || number <= w.tree.last {
+		return fmt.Errorf("block %d lies at %d, behind %d", h.first, number, w.tree.last)
+	}
+	if w.tree.blocks == 0 {
+		w.tree.first = h.first
+	}
+	w.tree.blocks++
+	w.tree.records += uint64(h.count)
+	w.tree.last = h.last()
+	return nil
+}

@@ -1,0 +1,298 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// A segment is one bbolt file of the buffer. In its root lies one bucket for
+// each block, named by the 8 bytes of the number of its first record, with the
+// block as its one value: a block of its own bucket is written once, while of
+// plain values bbolt rewrites up to four with every one that is added, and small
+// ones are kept inside the root's page all the same. The bucket "segment" holds
+// the segment's head.
+type segment struct {
+	path  string
+	first uint64 // number of the first record that it may hold
+	size  int64  // bytes on the card
+
+	// These are guarded by reader.mu once the segment is in the list.
+	stream  uint32    // 0: not known yet
+	checked bool      // it was read through since this process started
+	begun   time.Time // from its head; zero: not read yet
+	trusted bool      // begun is right
+
+	used int64 // bytes of the file in use before the last commit; 0: not known; the committer's
+
+	mu sync.RWMutex
+	db *bbolt.DB // nil: closed
+}
+
+var (
+	blockKey   = []byte("b")
+	headBucket = []byte("segment")
+	headKey    = []byte("head")
+)
+
+const (
+	segmentSuffix = ".seg"
+	preparedName  = "next.seg"
+	tempSuffix    = ".tmp"
+	damagedMark   = ".damaged-"
+)
+
+func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentSuffix) }
+
+// segmentFirst is the number that the name of a segment's file holds.
+func segmentFirst(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok || len(digits) != 20 {
+		return 0, false
+	}
+	first, err := strconv.ParseUint(digits, 10, 64)
+	return first, err == nil && first > 0
+}
+
+// guard runs f, which touches bbolt's memory. A damaged file makes bbolt panic,
+// and a truncated one or a card that does not read raises SIGBUS; both become
+// an error here.
+func guard(path string, f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: %v", path, r)
+		}
+	}()
+	return f()
+}
+
+// openBolt opens a segment's file the only way that fits: pages of 4 KiB on
+// every kernel, no list of free pages on the card (it would be written with each
+// commit), and no growth, because the file was prepared whole.
+func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	o := &bbolt.Options{
+		Timeout:        time.Second,
+		NoFreelistSync: true,
+		FreelistType:   bbolt.FreelistMapType,
+		PageSize:       pageSize,
+		ReadOnly:       readOnly,
+		NoStatistics:   true,
+	}
+	if !readOnly {
+		o.MaxSize = int(info.Size())
+	}
+	err = guard(path, func() error {
+		db, err = bbolt.Open(path, 0o600, o)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open segment %s: %w", path, err)
+	}
+	db.AllocSize = max(db.AllocSize, o.MaxSize) // else MaxSize would be reached one AllocSize early
+	return db, nil
+}
+
+// A segmentHead is what a segment says of itself, written with its first block.
+type segmentHead struct {
+	stream  uint32
+	first   uint64
+	begun   time.Time // also when the segment before it was sealed
+	trusted bool      // the clock was right then
+}
+
+const headVersion = 1
+
+func (h segmentHead) encode() []byte {
+	b := []byte{headVersion, 0}
+	if h.trusted {
+		b[1] = 1
+	}
+	b = binary.BigEndian.AppendUint32(b, h.stream)
+	b = binary.BigEndian.AppendUint64(b, h.first)
+	return binary.BigEndian.AppendUint64(b, uint64(h.begun.UnixMilli()))
+}
+
+func parseSegmentHead(b []byte) (segmentHead, error) {
+	if len(b) > 0 && b[0] > headVersion {
+		return segmentHead{}, fmt.Errorf("segment of format %d: %w", b[0], errNewer)
+	}
+	if len(b) != 22 {
+		return segmentHead{}, errors.New("no head in the segment")
+	}
+	return segmentHead{
+		stream:  binary.BigEndian.Uint32(b[2:]),
+		first:   binary.BigEndian.Uint64(b[6:]),
+		begun:   time.UnixMilli(int64(binary.BigEndian.Uint64(b[14:]))),
+		trusted: b[1] == 1,
+	}, nil
+}
+
+func numberKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
+
+// errNoRoom means that the segment cannot take the block; the next one will.
+var errNoRoom = errors.New("segment has no room")
+
+// pages that a commit may need besides those of the block: the root's leaf,
+// split in two, and the branches above it, all of them again while the old ones
+// are not yet free, and the one that bbolt leaves at the end.
+const indexPages = 24
+
+// put commits one block, durably. head goes with the first one. It returns the
+// bytes that were written, and how many more of the file are in use.
+func (s *segment) put(number uint64, stored []byte, head *segmentHead, commit func(*bbolt.Tx) error) (written, taken int64, err error) {
+	err = guard(s.path, func() error {
+		tx, err := s.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		if err := s.fill(tx, number, stored, head); err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		if s.used > 0 {
+			taken = tx.Size() - s.used // by the commit before
+		}
+		s.used = tx.Size()
+		if err := commit(tx); err != nil {
+			return err
+		}
+		stats := tx.Stats()                       // also valid after the end
+		written = stats.GetPageAlloc() + pageSize // and the meta page
+		return nil
+	})
+	if errors.Is(err, berrors.ErrMaxSizeReached) {
+		err = errNoRoom // indexPages was too few; the file would have grown
+	}
+	return written, taken, err
+}
+
+func (s *segment) fill(tx *bbolt.Tx, number uint64, stored []byte, head *segmentHead) error {
+	need := int64(len(stored)+pageSize)/pageSize*pageSize + indexPages*pageSize
+	if tx.Size()+need > s.size {
+		return errNoRoom
+	}
+	tx.Cursor().Bucket().FillPercent = 1 // numbers only grow
+	if head != nil {
+		b, err := tx.CreateBucket(headBucket)
+		if err != nil {
+			return err
+		}
+		if err := b.Put(headKey, head.encode()); err != nil {
+			return err
+		}
+	}
+	b, err := tx.CreateBucket(numberKey(number))
+	if err != nil {
+		return err
+	}
+	return b.Put(blockKey, stored)
+}
+
+// view reads the segment, which is opened when it is not. What f sees of
+// bbolt's memory ends with it.
+func (s *segment) view(f func(tx *bbolt.Tx) error) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return errors.New("segment was closed while it was opened")
+	}
+	return guard(s.path, func() error { return s.db.View(f) })
+}
+
+func (s *segment) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil {
+		return nil
+	}
+	db, err := openBolt(s.path, true)
+	s.db = db
+	return err
+}
+
+// close waits for readers.
+func (s *segment) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	db := s.db
+	s.db = nil
+	return guard(s.path, db.Close)
+}
+
+// head reads the segment's head.
+func (s *segment) head() (h segmentHead, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(headBucket)
+		if b == nil {
+			return errors.New("no head in the segment")
+		}
+		h, err = parseSegmentHead(b.Get(headKey))
+		return err
+	})
+	if err != nil {
+		return h, fmt.Errorf("read head of %s: %w", s.path, err)
+	}
+	return h, nil
+}
+
+// dirFiles are the files in a buffer's directory.
+type dirFiles struct {
+	segments     []*segment // by number
+	damaged      []string   // paths of files set aside, oldest first
+	leftover     []string   // paths of files that were being made
+	prepared     int64      // bytes of the prepared segment; 0: none
+	preparedPath string
+}
+
+// listDir reads what a buffer's directory holds.
+func listDir(dir string) (dirFiles, error) {
+	entries, err := os.ReadDir(dir) // sorted by name, and so by number
+	if err != nil {
+		return dirFiles{}, err
+	}
+	var d dirFiles
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		first, ok := segmentFirst(e.Name())
+		switch {
+		case strings.HasSuffix(e.Name(), tempSuffix):
+			d.leftover = append(d.leftover, path)
+		case strings.Contains(e.Name(), damagedMark):
+			d.damaged = append(d.damaged, path)
+		case ok:
+			d.segments = append(d.segments, &segment{path: path, first: first, size: fileSize(path)})
+		case e.Name() == preparedName:
+			d.prepared, d.preparedPath = fileSize(path), path
+		}
+	}
+	return d, nil
+}
+
+// fileSize is 0 for what is not there.
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}

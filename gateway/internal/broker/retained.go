@@ -1,0 +1,273 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	saveAfter    = 4 * time.Second // of the first change; with the write it is less than five
+	messageCost  = 1 << 10         // bytes that mochi needs for a retained message besides its payload
+	allocateStep = 64 << 10        // bytes; bbolt's own is 16 MiB
+)
+
+var retainedBucket = []byte("retained")
+
+// retained keeps the retained messages in a file. What it writes is what
+// mochi's tree holds at that moment: mochi calls its hook outside the lock of
+// the tree, so the order of the calls means nothing.
+//
+// It is no part of what PUBACK promises: up to five seconds of changes are lost
+// in a power cut, and a damaged file is set aside.
+type retained struct {
+	path   string
+	limit  int
+	server *mqtt.Server
+	log    *slog.Logger
+
+	changed chan struct{}
+	bytes   atomic.Int64 // of all messages, about
+	failing atomic.Bool
+
+	// Used by one goroutine at a time: begin, then run, then end.
+	db    *bbolt.DB
+	saved map[string]uint64 // topic: hash of what the file holds
+	seed  maphash.Seed
+}
+
+func newRetained(path string, limit int, s *mqtt.Server, log *slog.Logger) *retained {
+	return &retained{
+		path: path, limit: limit, server: s, log: log,
+		changed: make(chan struct{}, 1), seed: maphash.MakeSeed(),
+	}
+}
+
+// touch notes that something changed.
+func (r *retained) touch() { signal(r.changed) }
+
+// fits reports whether a message may be retained. One that replaces or deletes
+// another always may.
+func (r *retained) fits(topic string, size int) bool {
+	if _, ok := r.server.Topics.Retained.Get(topic); ok || size == 0 {
+		return true
+	}
+	cost := int64(len(topic) + size + messageCost)
+	if r.bytes.Add(cost) > int64(r.limit) {
+		r.bytes.Add(-cost)
+		return false
+	}
+	return true
+}
+
+// run saves changes until ctx ends.
+func (r *retained) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.changed:
+		}
+		pause(ctx, saveAfter)
+		r.save()
+	}
+}
+
+// open loads the file. The broker serves without it: what cannot be opened is
+// tried again at the next save.
+func (r *retained) open() {
+	if r.path == "" {
+		return
+	}
+	err := guard(r.load)
+	if damaged(err) {
+		err = errors.Join(r.setAside(err), guard(r.load))
+	}
+	r.report(err)
+}
+
+// close saves a last time.
+func (r *retained) close() {
+	r.save()
+	if r.db != nil {
+		r.report(r.db.Close())
+	}
+}
+
+func (r *retained) save() {
+	if r.path != "" && r.db == nil {
+		r.open()
+	}
+	if r.db == nil {
+		r.bytes.Store(cost(r.server.Topics.Retained.GetAll()))
+		return
+	}
+	err := guard(r.write)
+	if damaged(err) {
+		err = r.setAside(err)
+	}
+	if err != nil {
+		r.touch() // again
+	}
+	r.report(err)
+}
+
+// report logs changes from well to ill and back.
+func (r *retained) report(err error) {
+	switch was := r.failing.Swap(err != nil); {
+	case err != nil && !was:
+		r.log.Error("retained messages cannot be saved; they are kept in memory only", "file", r.path, "error", err)
+	case err == nil && was:
+		r.log.Info("retained messages are saved again", "file", r.path)
+	}
+}
+
+var errDamaged = errors.New("file is damaged")
+
+// guard runs f and turns a panic of bbolt into an error, and a fault too: a
+// truncated file is one when its memory map is read.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, p)
+		}
+	}()
+	return f()
+}
+
+func damaged(err error) bool {
+	return errors.Is(err, errDamaged) || errors.Is(err, bolterrors.ErrInvalid) ||
+		errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch)
+}
+
+// setAside moves a damaged file out of the way. What bbolt still holds of it
+// (a lock, a map) is worth a descriptor, and it happens once in a card's life.
+func (r *retained) setAside(why error) error {
+	r.db, r.saved = nil, nil
+	aside := r.path + ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
+	if err := os.Rename(r.path, aside); err != nil {
+		return fmt.Errorf("set damaged file aside: %w", err)
+	}
+	r.log.Warn("file of retained messages was damaged and set aside; those not published again are lost",
+		"file", aside, "error", why)
+	return nil
+}
+
+// load opens the file and puts its messages into the tree. One that is in the
+// tree already is newer.
+func (r *retained) load() error {
+	// The free list is written too: without, bbolt searches for free pages in a
+	// goroutine whose panic at a damaged page nobody can recover.
+	db, err := bbolt.Open(r.path, 0o600, &bbolt.Options{Timeout: time.Second, PageSize: 4096})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", r.path, err)
+	}
+	db.AllocSize = allocateStep
+	r.saved = make(map[string]uint64)
+	err = db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(retainedBucket)
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(topic, value []byte) error {
+			r.saved[string(topic)] = maphash.Bytes(r.seed, value)
+			r.restore(string(topic), value)
+			return nil
+		})
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("read %s: %w", r.path, err), db.Close())
+	}
+	r.db = db
+	r.bytes.Store(cost(r.server.Topics.Retained.GetAll()))
+	atomic.StoreInt64(&r.server.Info.Retained, int64(r.server.Topics.Retained.Len()))
+	return nil
+}
+
+// restore leaves a value that cannot be read where it is; the next message to
+// the topic replaces it.
+func (r *retained) restore(topic string, value []byte) {
+	pk, err := decodeRetained(value)
+	if err != nil || pk.TopicName != topic {
+		r.log.Warn("retained message could not be read", "topic", topic, "error", err)
+		return
+	}
+	if _, ok := r.server.Topics.Retained.Get(topic); !ok {
+		r.server.Topics.RetainMessage(pk)
+	}
+}
+
+// write brings the file up to date in one transaction, if anything differs.
+func (r *retained) write() error {
+	all := r.server.Topics.Retained.GetAll()
+	r.bytes.Store(cost(all))
+	put, drop, err := r.compare(all)
+	if err != nil || len(put)+len(drop) == 0 {
+		return err
+	}
+	err = r.db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists(retainedBucket)
+		if err != nil {
+			return err
+		}
+		for topic, value := range put {
+			err = errors.Join(err, b.Put([]byte(topic), value))
+		}
+		for _, topic := range drop {
+			err = errors.Join(err, b.Delete([]byte(topic)))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", r.path, err)
+	}
+	for topic, value := range put {
+		r.saved[topic] = maphash.Bytes(r.seed, value)
+	}
+	for _, topic := range drop {
+		delete(r.saved, topic)
+	}
+	return nil
+}
+
+func (r *retained) compare(all map[string]packets.Packet) (put map[string][]byte, drop []string, err error) {
+	put = make(map[string][]byte)
+	for topic, pk := range all {
+		if strings.HasPrefix(topic, "$") || len(topic) > bbolt.MaxKeySize {
+			continue // the broker's own; a key that bbolt refuses
+		}
+		value, err := encodeRetained(pk)
+		if err != nil {
+			return nil, nil, fmt.Errorf("encode retained message: %w", err)
+		}
+		if sum, ok := r.saved[topic]; !ok || sum != maphash.Bytes(r.seed, value) {
+			put[topic] = value
+		}
+	}
+	for topic := range r.saved {
+		if _, ok := all[topic]; !ok {
+			drop = append(drop, topic)
+		}
+	}
+	return put, drop, nil
+}
+
+func cost(all map[string]packets.Packet) (sum int64) {
+	for topic, pk := range all {
+		sum += int64(len(topic) + len(pk.Payload) + messageCost)
+	}
+	return sum
+}

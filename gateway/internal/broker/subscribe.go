@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// A subscription is one filter of a SUBSCRIBE.
+type subscription struct {
+	filter   string
+	handling byte // of retained messages, MQTT 5.0 section 3.8.3.1
+	noLocal  bool
+	existed  bool
+}
+
+const (
+	retainedIfNew = 1 // Retain Handling
+	retainedNever = 2
+)
+
+// OnSubscribe implements mqtt.Hook. It grants QoS 0, and takes the sending of
+// retained messages from mochi, which would drop those that do not fit into the
+// client's queue: a home automation asks for a thousand at once.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c := connOf(cl)
+	c.reader.asked = c.reader.asked[:0]
+	room := h.b.options.Limits.Subscriptions - cl.State.Subscriptions.Len()
+	for i := range pk.Filters {
+		f := &pk.Filters[i]
+		_, existed := cl.State.Subscriptions.Get(f.Filter)
+		c.reader.asked = append(c.reader.asked, subscription{f.Filter, f.RetainHandling, f.NoLocal, existed})
+		f.Qos = 0
+		f.RetainHandling = retainedNever
+		if !existed {
+			room--
+		}
+		if room < 0 || !h.b.shallow(f.Filter) {
+			h.b.counters.refuse(refusedSubscribe)
+			f.Filter = "" // mochi answers that it is not valid
+		}
+	}
+	return pk
+}
+
+// OnSubscribed implements mqtt.Hook.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
+	c := connOf(cl)
+	granted := c.reader.asked[:0]
+	for i, s := range c.reader.asked {
+		if codes[i] < packets.ErrUnspecifiedError.Code {
+			granted = append(granted, s)
+		}
+	}
+	c.reader.asked = granted
+}
+
+// OnPacketProcessed implements mqtt.Hook: the SUBACK is written.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
+	if err != nil || pk.FixedHeader.Type != packets.Subscribe {
+		return
+	}
+	c := connOf(cl)
+	for _, s := range c.reader.asked {
+		if s.handling == retainedNever || s.handling == retainedIfNew && s.existed || mqtt.IsSharedFilter(s.filter) {
+			continue
+		}
+		if h.sendRetained(c, cl, s) != nil {
+			return // closing
+		}
+	}
+}
+
+// sendRetained waits for the client to take what it was sent before, so it gets
+// all. Each message is looked up again just before it is sent: one published
+// meanwhile may have left already, and the older must not come after it.
+func (h *hook) sendRetained(c *conn, cl *mqtt.Client, s subscription) error {
+	for _, m := range h.b.server.Topics.Messages(s.filter) {
+		if err := h.room(c); err != nil {
+			return err
+		}
+		now, ok := h.b.server.Topics.Retained.Get(m.TopicName)
+		if !ok || s.noLocal && now.Origin == cl.ID || !h.OnACLCheck(cl, now.TopicName, false) {
+			continue
+		}
+		if now.Expiry > 0 && now.Expiry < time.Now().Unix() {
+			continue
+		}
+		out := now.Copy(false)
+		out.FixedHeader.Qos = 0
+		out.FixedHeader.Retain = true
+		if err := cl.WritePacket(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}

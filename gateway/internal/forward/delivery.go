@@ -1,0 +1,221 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A lane is one partition, or a whole topic while a record's partition is not
+// known. Within a lane the order counts.
+type lane struct {
+	topic     string
+	partition int32
+}
+
+const unknownPartition = -1
+
+// A delivery brings the items of one window to Kafka, in rounds. A round
+// buffers records, flushes and awaits every promise; what failed goes again, in
+// each partition from its lowest failed record, before anything newer.
+type delivery struct {
+	f *Forwarder
+	w *window
+
+	// limits holds the lanes in which a batch is being halved: how many of
+	// its records the next round may send.
+	limits map[lane]int
+	tries  int // rounds in a row after which Kafka asked for patience
+
+	sent    []*item // of the present round
+	pending sync.WaitGroup
+	moved   atomic.Uint64
+
+	mu     sync.Mutex
+	failed map[*kgo.Record]error
+}
+
+func newDelivery(f *Forwarder) delivery {
+	return delivery{f: f, limits: map[lane]int{}, failed: map[*kgo.Record]error{}}
+}
+
+// run returns nil once every item of w is done, and else the error for which the
+// client has to go. Items keep what they have achieved, so the next client goes
+// on from there.
+func (d *delivery) run(ctx context.Context, c *client, w *window) error {
+	d.w, d.tries = w, 0
+	clear(d.limits) // a new client may see another number of partitions
+	for i := range d.w.items {
+		if it := &d.w.items[i]; !it.done {
+			it.record.Partition = unknownPartition
+		}
+	}
+	for {
+		d.choose(c)
+		if len(d.sent) == 0 {
+			return nil
+		}
+		if err := d.round(ctx, c); err != nil {
+			return err
+		}
+		if err := d.judge(ctx, c); err != nil {
+			return err
+		}
+	}
+}
+
+// choose collects what the next round sends. What no batch can carry is brought
+// down at once: the client would refuse it by itself, and records behind it in
+// the same partition would pass it.
+func (d *delivery) choose(c *client) {
+	d.sent = d.sent[:0]
+	taken := map[lane]int{}
+	for i := range d.w.items {
+		it := &d.w.items[i]
+		for !it.done && recordSize(&it.record) > c.recordLimit(it.record.Topic) {
+			d.bringDown(it, fmt.Errorf("record of %d bytes is larger than topic %s allows", recordSize(&it.record), it.record.Topic))
+		}
+		if it.done {
+			continue
+		}
+		if len(d.limits) > 0 {
+			l := it.lane()
+			if limit, halving := d.limits[l]; halving && taken[l] >= limit {
+				continue
+			}
+			taken[l]++
+		}
+		d.sent = append(d.sent, it)
+	}
+}
+
+func (it *item) lane() lane { return lane{it.record.Topic, it.record.Partition} }
+
+// recordSize is an upper bound of a record's part of a batch.
+func recordSize(r *kgo.Record) int {
+	const lengths = 4 // of key and value in a header
+	n := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value) + lengths
+	}
+	return n
+}
+
+// round returns once every promise was called. Record contexts are never
+// cancelled: the client could not know whether Kafka has the record.
+func (d *delivery) round(ctx context.Context, c *client) error {
+	clear(d.failed)
+	d.pending.Add(len(d.sent))
+	for _, it := range d.sent {
+		it.record.Context = nil
+		c.kafka.Produce(context.Background(), &it.record, d.promise)
+	}
+	err := d.flush(ctx, c)
+	if err != nil {
+		c.close() // fails what is still buffered, so that the promises come
+	}
+	d.pending.Wait()
+	d.settle()
+	return err
+}
+
+// promise is called by one goroutine of the client, record after record.
+func (d *delivery) promise(r *kgo.Record, err error) {
+	if err != nil {
+		d.mu.Lock()
+		d.failed[r] = err
+		d.mu.Unlock()
+	} else {
+		d.moved.Add(1)
+	}
+	d.pending.Done()
+}
+
+// flush waits until nothing is buffered any more, however long Kafka needs,
+// while the watch looks whether anything moves.
+func (d *delivery) flush(ctx context.Context, c *client) error {
+	watch := d.f.newWatch(&d.moved)
+	for {
+		slice, cancel := context.WithTimeout(ctx, patience/2)
+		err := c.kafka.Flush(slice)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return d.lastFlush(ctx, c)
+		}
+		if err := watch.look(); err != nil {
+			return err
+		}
+	}
+}
+
+// lastFlush gives what is in flight a short while: each record that is confirmed
+// now is no duplicate after the restart.
+func (d *delivery) lastFlush(ctx context.Context, c *client) error {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if c.kafka.Flush(last) == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// settle marks what the round achieved. In a partition with a failure nothing
+// behind the lowest failed record counts: it is sent again in its place, for a
+// consumer that drops repeated ids would else see disorder.
+func (d *delivery) settle() {
+	var broken map[lane]bool
+	for _, it := range d.sent {
+		if len(d.failed) > 0 {
+			if _, failed := d.failed[&it.record]; failed {
+				if broken == nil {
+					broken = map[lane]bool{}
+				}
+				broken[it.lane()] = true
+			}
+			if broken[it.lane()] {
+				continue
+			}
+		}
+		it.done = true
+	}
+}
+
+// newWatch starts to watch a counter that grows with every record that came
+// through.
+func (f *Forwarder) newWatch(moved *atomic.Uint64) *watch {
+	return &watch{f: f, moved: moved, last: moved.Load(), since: time.Now(), limit: f.stallLimit()}
+}
+
+// A watch tells a slow Kafka from one that takes nothing.
+type watch struct {
+	f     *Forwarder
+	moved *atomic.Uint64
+	last  uint64
+	since time.Time
+	limit time.Duration
+}
+
+// look returns errStalled when nothing moved for so long that the client itself
+// is under suspicion.
+func (w *watch) look() error {
+	if now := w.moved.Load(); now != w.last {
+		w.last, w.since = now, time.Now()
+		return nil
+	}
+	stalled := time.Since(w.since)
+	w.f.witness.curious.Store(true)
+	if stalled >= patience {
+		w.f.status.block(w.f.witness.lastCause())
+	}
+	if stalled >= w.limit {
+		return errStalled
+	}
+	return nil
+}

@@ -1,0 +1,294 @@
+// Package forward brings what is durable in the buffer to Kafka.
+//
+// It guarantees: a number is confirmed to the buffer only once Kafka has
+// confirmed it and all before it with acks=all; per device, records reach Kafka
+// in the order of their numbers while the number of partitions stays the same;
+// a record that Kafka refuses for good is in the dead-letter topic or explained
+// by a gap event, and does not keep others waiting; missing numbers are
+// explained; what Kafka lost after it had confirmed it is sent again from the
+// replay window, marked as replayed. Whatever Kafka answers, and for however
+// long it does not, memory stays bounded by three windows.
+//
+// It does not guarantee that a record arrives once: after a stop, a crash or a
+// rebuilt client what was in flight comes again, with the same id. It does not
+// know what a body says, and never decodes one.
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/plantgate/plantgate/buffer"
+	"github.com/plantgate/plantgate/gateway/internal/clock"
+)
+
+// A Forwarder is made once and run once.
+type Forwarder struct {
+	o       Options
+	buffer  *buffer.Buffer
+	clock   *clock.Clock
+	maker   *maker
+	status  *status
+	witness *witness
+	source  *source
+
+	// The rest belongs to the sending goroutine.
+	delivery  delivery
+	current   *window // taken from the source and not yet settled
+	again     window  // of a refill
+	positions positions
+	confirmed uint64 // all through here is in Kafka
+	stalls    int    // clients in a row that were given up because nothing moved
+	said      sayings
+}
+
+// sayings are log lines that must not come with every record or attempt.
+type sayings struct {
+	devices   bool // the devices topic is missing
+	unchecked bool // records cannot be read back
+	poison    time.Time
+}
+
+// New prepares a forwarder; it does not reach for Kafka before Run.
+func New(o Options, b *buffer.Buffer, c *clock.Clock) *Forwarder {
+	o = o.withDefaults()
+	f := &Forwarder{
+		o: o, buffer: b, clock: c,
+		maker:   newMaker(o),
+		status:  newStatus(o.Log),
+		witness: newWitness(o),
+	}
+	f.source = newSource(o, b, c, f.maker, f.status)
+	f.delivery = newDelivery(f)
+	return f
+}
+
+// Stats may be called at any time, also before Run.
+func (f *Forwarder) Stats() Stats { return f.status.stats(f.maker.topics) }
+
+// Run forwards until ctx ends, and then returns nil within about a second. Any
+// error means that the options can never work. It is ready at once: whether
+// Kafka is there says Stats.
+func (f *Forwarder) Run(ctx context.Context, ready func()) error {
+	if err := f.o.Validate(); err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	f.restore()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.source.run(ctx, f.confirmed+1) })
+	g.Go(func() error { return f.send(ctx) })
+	if ready != nil {
+		ready()
+	}
+	return g.Wait()
+}
+
+// restore takes up where the last process stopped.
+func (f *Forwarder) restore() {
+	number, blob := f.buffer.Confirmed()
+	p, err := parsePositions(blob)
+	if err != nil {
+		f.o.Log.Warn("kafka positions cannot be read; whether kafka lost records meanwhile is not known", "error", err)
+	}
+	f.positions, f.confirmed = p, number
+	f.status.confirmed.Store(number)
+}
+
+// send keeps a client at work until ctx ends.
+func (f *Forwarder) send(ctx context.Context) error {
+	for try := 0; ctx.Err() == nil; {
+		before := f.delivery.moved.Load()
+		c, err := f.connect(ctx)
+		if err == nil {
+			err = f.session(ctx, c)
+			c.close()
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		f.status.rebuilt.Add(1)
+		f.status.block(f.because(err))
+		try++
+		if f.delivery.moved.Load() != before {
+			try, f.stalls = 1, 0
+		}
+		if errors.Is(err, errStalled) {
+			f.stalls++
+		}
+		if sleep(ctx, f.o.Backoff(try)) != nil {
+			break
+		}
+	}
+	return f.stop()
+}
+
+// connect returns a client that found its topics. It tries for ever; the error
+// is that of ctx.
+func (f *Forwarder) connect(ctx context.Context) (*client, error) {
+	var c *client
+	for try := 1; ; try++ {
+		var err error
+		if c, err = f.open(ctx, c); err == nil {
+			return c, nil
+		}
+		wait := f.o.Backoff(try)
+		if errors.Is(err, errJustMade) {
+			wait = justMadeWait
+		} else if ctx.Err() == nil {
+			f.status.block(f.because(err))
+		}
+		if c != nil && isAnswer(err) && classify(err) == rebuild {
+			c.close()
+			c = nil
+		}
+		if err := sleep(ctx, wait); err != nil {
+			if c != nil {
+				c.close()
+			}
+			return nil, err
+		}
+	}
+}
+
+// open makes a client, or takes the one that only could not reach Kafka, and
+// looks for the topics. It returns the client in any case.
+func (f *Forwarder) open(ctx context.Context, c *client) (*client, error) {
+	if c == nil {
+		var err error
+		if c, err = f.newClient(); err != nil {
+			return nil, err
+		}
+	}
+	return c, f.ensureTopics(ctx, c)
+}
+
+// because prefers what the client saw below to what it made of it.
+func (f *Forwarder) because(err error) error {
+	if cause := f.witness.lastCause(); cause != nil && isVague(err) {
+		return cause
+	}
+	return err
+}
+
+// isVague: an attempt that ran out of time says nothing about why.
+func isVague(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, errStalled)
+}
+
+// errStalled gives up a client in which nothing moves.
+var errStalled = errors.New("nothing moved for too long")
+
+// stallLimit grows while Kafka stays away, so that a client is not given up
+// every other minute for days.
+func (f *Forwarder) stallLimit() time.Duration { return f.o.Stalled << min(f.stalls, 3) }
+
+// session sends window after window until the client has to go or ctx ends.
+func (f *Forwarder) session(ctx context.Context, c *client) error {
+	f.witness.away.Store(true)
+	if err := f.lookForRewind(ctx, c, nil); err != nil {
+		return err
+	}
+	for {
+		if len(f.positions.refills) > 0 {
+			if err := f.refill(ctx, c); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := f.next(ctx, c); err != nil {
+			return err
+		}
+		if f.current == nil {
+			continue // there is something to refill
+		}
+		if err := f.settle(ctx, c); err != nil {
+			return err
+		}
+	}
+}
+
+// next makes sure that there is a window to send. While it waits, it looks after
+// a Kafka that was away; it may return without a window when it found something
+// to refill.
+func (f *Forwarder) next(ctx context.Context, c *client) error {
+	for f.current == nil {
+		select {
+		case f.current = <-f.source.ready:
+		case <-f.witness.wake:
+			if err := f.lookForRewind(ctx, c, nil); err != nil {
+				return err
+			}
+			if len(f.positions.refills) > 0 {
+				return nil
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// settle sends the current window and confirms it.
+func (f *Forwarder) settle(ctx context.Context, c *client) error {
+	w := f.current
+	f.buffer.Pin(w.first)
+	f.status.begin(w)
+	if err := f.delivery.run(ctx, c, w); err != nil {
+		return err
+	}
+	if err := f.lookForRewind(ctx, c, w); err != nil {
+		return err
+	}
+	f.advance(w, w.last)
+	f.current = nil
+	f.status.end()
+	f.source.free <- w // has room: this window came from there
+	f.buffer.Pin(0)
+	f.write()
+	return nil
+}
+
+// advance takes note that all of w through number is in Kafka.
+func (f *Forwarder) advance(w *window, number uint64) {
+	items := w.itemsTo(number)
+	f.positions.advance(items)
+	f.status.count(items, f.maker.topics)
+	f.confirmed = max(f.confirmed, number)
+	f.status.confirmed.Store(f.confirmed)
+}
+
+// write hands the positions to the buffer, which writes them to the card at
+// most once a second.
+func (f *Forwarder) write() {
+	if err := f.buffer.Confirm(f.confirmed, f.positions.encode()); err != nil {
+		// The buffer itself reports what is wrong with the card. Unwritten
+		// positions cost duplicates after a restart, nothing else.
+		f.o.Log.Debug("positions are not written", "error", err)
+	}
+}
+
+// stop writes down what was achieved. A window in which Kafka was away may have
+// lost its first half again, and there is no time to look: it is sent anew.
+func (f *Forwarder) stop() error {
+	w := f.current
+	if w != nil && !f.witness.away.Load() && w.settled() >= w.first {
+		f.advance(w, w.settled())
+		f.write()
+	}
+	return nil
+}
+
+// takesAgain is called when Kafka took all of a round.
+func (f *Forwarder) takesAgain() {
+	f.witness.curious.Store(false)
+	f.stalls = 0
+	if !f.status.isBlocked() {
+		return
+	}
+	durable, _ := f.buffer.Durable()
+	f.status.unblock(durable - min(f.confirmed, durable))
+}

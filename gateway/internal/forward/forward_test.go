@@ -1,0 +1,141 @@
+package forward_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/plantgate/plantgate/gateway/internal/forward"
+)
+
+func TestReadingsReachKafka(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		last := r.put("washer", 100)
+		r.await(last)
+		wantSequence(t, r.topic(readings), upTo(100)...)
+		if s := r.forward.Stats(); s.State != forward.Idle || s.Forwarded[readings] != 100 || s.HasUnsent {
+			t.Errorf("stats are %+v, want idle, 100 readings forwarded, none unsent", s)
+		}
+	})
+}
+
+// The home server is off over a long weekend: nothing is lost, the order stays,
+// and the journal has two lines about it.
+func TestThreeDaysWithoutKafka(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		first := r.put("washer", 10)
+		r.await(first)
+		r.cutNetwork()
+		var last uint64
+		for hour := range 72 {
+			last = r.put(fmt.Sprintf("plant-%d", hour%5), 20)
+			time.Sleep(time.Hour)
+		}
+		if s := r.forward.Stats(); s.State != forward.Waiting || s.LastError == "" || !s.HasUnsent || s.InFlight > 4000 {
+			t.Errorf("without Kafka stats are %+v, want waiting, with an error and a bounded window", s)
+		}
+		r.mendNetwork()
+		r.await(last)
+		wantComplete(t, last, r.topic(readings))
+		if n := r.log.count("kafka does not take records; keeping them", "do="); n != 1 {
+			t.Errorf("%d lines say that Kafka is away and what to do, want 1", n)
+		}
+		if n := r.log.count("kafka takes records again", "records=1440", "after=7"); n != 1 {
+			t.Errorf("%d lines say that Kafka is back after 7x hours with 1440 records, want 1", n)
+		}
+		if n := r.log.count("msg="); n > 12 {
+			t.Errorf("%d lines in three days", n)
+		}
+	})
+}
+
+// The gateway starts first after a power cut; the server needs ten minutes.
+func TestKafkaAwayAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.start()
+		last := r.put("washer", 50)
+		time.Sleep(10 * time.Minute)
+		if s := r.forward.Stats(); s.State != forward.Waiting || s.Advice == "" {
+			t.Errorf("stats are %+v, want waiting and an advice", s)
+		}
+		r.startKafka()
+		r.await(last)
+		wantSequence(t, r.topic(readings), upTo(50)...)
+	})
+}
+
+// Partitions change their leader while records are in flight.
+func TestLeadersMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka(kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094), kfake.DefaultNumPartitions(4))
+		r.options.Linger = time.Millisecond
+		r.start()
+		var last uint64
+		for range 100 {
+			for d := range 7 {
+				last = r.put(fmt.Sprintf("device-%d", d), 3)
+			}
+			r.kafka.ShufflePartitionLeaders()
+			time.Sleep(20 * time.Millisecond)
+		}
+		r.await(last)
+		wantComplete(t, last, r.topic(readings))
+	})
+}
+
+// The program is stopped while Kafka hangs: it ends within about a second, and
+// what was not confirmed comes after the start.
+func TestStopDoesNotWaitForKafka(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		r.await(r.put("washer", 10))
+		r.cutNetwork()
+		last := r.put("washer", 10)
+		time.Sleep(time.Minute)
+		before := time.Now()
+		r.halt()
+		if took := time.Since(before); took > 1500*time.Millisecond {
+			t.Errorf("stop took %v, want about a second at most", took)
+		}
+		r.mendNetwork()
+		r.start()
+		r.await(last)
+		wantSequence(t, r.topic(readings), upTo(20)...)
+	})
+}
+
+// A board without a clock: what it takes before NTP waits, and leaves with the
+// true time.
+func TestHeldUntilTheClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.synced.Lock()
+		r.start()
+		last := r.put("washer", 5)
+		time.Sleep(10 * time.Minute)
+		s := r.forward.Stats()
+		if s.State != forward.Holding || s.Confirmed != 0 || !s.HasUnsent || s.Rebuilt != 0 {
+			t.Errorf("before the clock is set stats are %+v, want holding, an unsent record and the same client", s)
+		}
+		r.synced.Unlock()
+		r.await(last)
+		wantSequence(t, r.topic(readings), upTo(5)...)
+		if s := r.forward.Stats(); s.State != forward.Idle {
+			t.Errorf("state is %s, want idle", s.State)
+		}
+	})
+}

@@ -1,0 +1,107 @@
+package forward
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/plantgate/plantgate/buffer"
+	"github.com/plantgate/plantgate/gateway/internal/envelope"
+	"github.com/plantgate/plantgate/reading"
+)
+
+// refill sends one window of what Kafka lost again, marked as replayed, and
+// moves the progress on. All partitions that lack something are filled in one
+// pass over the card.
+func (f *Forwarder) refill(ctx context.Context, c *client) error {
+	f.status.set(Refilling)
+	defer f.status.set(Idle)
+	from := f.positions.refillFrom()
+	part, err := f.buffer.Read(from, f.o.MaxWindowRecords, f.o.MaxWindowBytes)
+	switch {
+	case errors.Is(err, buffer.ErrClosed):
+		<-ctx.Done()
+		return context.Cause(ctx)
+	case err != nil:
+		f.o.Log.Error("buffer cannot be read for the refill; trying again", "from", from, "error", err)
+		return sleep(ctx, f.o.Backoff(1))
+	}
+	w := &f.again
+	if part.Gap != nil {
+		f.replayGap(c, w, *part.Gap)
+	} else {
+		f.replay(c, w, part)
+	}
+	if w.last < from {
+		// Nothing is there although it was confirmed: the card has lost it
+		// as well, and the buffer has said so.
+		w.last = f.confirmed
+	}
+	if err := f.delivery.run(ctx, c, w); err != nil {
+		return err
+	}
+	if err := f.lookForRewind(ctx, c, w); err != nil {
+		return err
+	}
+	f.positions.advance(w.items)
+	f.positions.refilled(w.last)
+	f.status.count(w.items, f.maker.topics)
+	f.write()
+	if len(f.positions.refills) == 0 {
+		f.o.Log.Info("kafka has what it had lost again")
+	}
+	return nil
+}
+
+// replay fills w with those records of part that a partition lacks.
+func (f *Forwarder) replay(c *client, w *window, part buffer.Window) {
+	w.reset(part.Stream, part.First)
+	for i, stored := range part.Records {
+		number := part.First + uint64(i)
+		s := stamp{stream: part.Stream, number: number, replayed: true}
+		e, err := envelope.Parse(stored)
+		if err != nil {
+			s.time, _ = f.clock.Trusted()
+			f.maker.addUnreadable(w, s, stored, err)
+		} else {
+			var q reading.Quality
+			// It has left before, so its time is known.
+			s.time, q, _ = f.clock.Resolve(e.Taken)
+			s.quality = max(e.Quality, q)
+			f.maker.add(w, s, e)
+		}
+		f.keepIfLacking(c, w, number)
+	}
+	w.last = part.First + uint64(len(part.Records)) - 1
+}
+
+// replayGap repeats the explanation of missing numbers.
+func (f *Forwarder) replayGap(c *client, w *window, g buffer.Gap) {
+	f.source.explain(w, g)
+	for i := range w.items {
+		w.items[i].replayed = true
+	}
+	if len(w.items) > 0 {
+		f.keepIfLacking(c, w, g.Last)
+	}
+	w.last = g.Last
+}
+
+// keepIfLacking takes the last item of w away again unless its partition needs
+// it.
+func (f *Forwarder) keepIfLacking(c *client, w *window, number uint64) {
+	it := &w.items[len(w.items)-1]
+	l := lane{it.record.Topic, partitionOf(&it.record, c.facts[it.record.Topic].partitions)}
+	if !f.positions.lacks(l, number) {
+		w.items = w.items[:len(w.items)-1]
+	}
+}
+
+// partitionOf is the client's own choice of a partition.
+func partitionOf(r *kgo.Record, partitions int) int32 {
+	if partitions <= 0 {
+		return unknownPartition
+	}
+	return int32(kgo.StickyKeyPartitioner(nil).ForTopic(r.Topic).Partition(r, partitions))
+}

@@ -1,0 +1,353 @@
+package forward_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/plantgate/plantgate/reading"
+)
+
+// A pageCache is a Kafka on disk whose last records can be lost, as in a power
+// cut of the home server.
+type pageCache struct {
+	r         *rig
+	dir, copy string
+	opts      []kfake.Opt
+}
+
+func newPageCache(r *rig, opts ...kfake.Opt) *pageCache {
+	p := &pageCache{r: r, dir: filepath.Join(r.dir, "kafka"), copy: filepath.Join(r.dir, "kafka.copy")}
+	p.opts = append(opts, kfake.DataDir(p.dir))
+	r.startKafka(p.opts...)
+	return p
+}
+
+// flush is the moment to which a power cut goes back.
+func (p *pageCache) flush() {
+	p.r.restartKafka(func() { copyDir(p.r.t, p.dir, p.copy) }, p.opts...)
+}
+
+func (p *pageCache) powerCut() {
+	p.r.restartKafka(func() { copyDir(p.r.t, p.copy, p.dir) }, p.opts...)
+}
+
+func (r *rig) rewindEvents() []reading.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []reading.Event
+	for _, e := range r.events {
+		if e.Type == reading.KafkaRewound {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+func field(e reading.Event, name string) any {
+	for _, f := range e.Fields {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return nil
+}
+
+// wantRefilled checks that every number is there, that those in the lost range
+// and no others are marked, and that what is not marked is complete but for it.
+func wantRefilled(t *testing.T, records []got, last, lostFrom, lostTo uint64) {
+	t.Helper()
+	seen := map[uint64]bool{}
+	for _, g := range records {
+		seen[g.Seq] = true
+		if lost := lostFrom <= g.Seq && g.Seq <= lostTo; lost != g.Replayed {
+			t.Errorf("number %d at offset %d has replayed %v, want %v", g.Seq, g.Offset, g.Replayed, lost)
+		}
+	}
+	for n := uint64(1); n <= last; n++ {
+		if !seen[n] {
+			t.Errorf("number %d is missing", n)
+		}
+	}
+}
+
+// The home server loses power and with it the records that were only in its
+// page cache, long after they were confirmed.
+func TestRewoundKafkaIsRefilled(t *testing.T) {
+	for _, running := range []bool{true, false} {
+		t.Run(fmt.Sprintf("running=%v", running), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				k := newPageCache(r)
+				r.start()
+				r.await(r.put("washer", 50))
+				k.flush()
+				r.await(r.put("washer", 30))
+				if running {
+					k.powerCut()
+				} else {
+					r.halt()
+					k.powerCut()
+					r.start()
+				}
+				last := r.put("washer", 20)
+				r.await(last)
+				r.until("the refill is done", refilled)
+				wantRefilled(t, r.topic(readings), last, 51, 80)
+				es := r.rewindEvents()
+				if len(es) != 1 || field(es[0], "topic") != readings || field(es[0], "from") != uint64(51) || field(es[0], "to") != uint64(80) {
+					t.Errorf("events are %v, want one with the range 51 to 80", es)
+				}
+				if err := es[0].Validate(); err != nil {
+					t.Errorf("event is not valid: %v", err)
+				}
+				if n := r.log.count("kafka lost records that it had confirmed"); n != 1 {
+					t.Errorf("%d lines say so, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+// Nobody writes while the server is down: the loss is found all the same.
+func TestRewoundKafkaIsRefilledWhileIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := newPageCache(r)
+		r.start()
+		r.await(r.put("washer", 50))
+		k.flush()
+		last := r.put("washer", 30)
+		r.await(last)
+		k.powerCut()
+		r.until("the loss is found", func(s forwardStats) bool { return s.Rewound == 1 })
+		r.until("the refill is done", refilled)
+		wantRefilled(t, r.topic(readings), last, 51, 80)
+	})
+}
+
+// Power goes while a window is in flight: its first half was confirmed and is
+// lost, the second half is taken by the broker that came back.
+func TestRewoundInTheMiddleOfAWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := newPageCache(r, kfake.DefaultNumPartitions(3))
+		r.start()
+		r.await(r.put("washer", 10))
+		k.flush()
+		var last uint64
+		for i := range 40 {
+			for d := range 10 {
+				last = r.store(r.reading(fmt.Sprintf("device-%d", d), float64(i)))
+			}
+			r.sync(last)
+			if i == 20 {
+				k.powerCut()
+			}
+			time.Sleep(30 * time.Millisecond)
+		}
+		r.await(last)
+		r.until("the refill is done", refilled)
+		seen := map[uint64]bool{}
+		for device, all := range byDevice(r.topic(readings)) {
+			newest := uint64(0)
+			for _, g := range all {
+				seen[g.Seq] = true
+				if g.Replayed {
+					continue
+				}
+				if g.Seq < newest {
+					t.Errorf("device %s: number %d comes behind %d and is not marked", device, g.Seq, newest)
+				}
+				newest = max(newest, g.Seq)
+			}
+		}
+		for n := uint64(1); n <= last; n++ {
+			if !seen[n] {
+				t.Errorf("number %d is missing", n)
+			}
+		}
+	})
+}
+
+// Only one partition went back, among records of another gateway: what survived
+// is found, the others are left alone.
+func TestOneRewoundPartitionAmongOtherGateways(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := newPageCache(r, kfake.DefaultNumPartitions(2))
+		r.start()
+		for i := range 20 {
+			r.await(r.put(fmt.Sprintf("device-%d", i%6), 2))
+			r.foreign(readings, 150)
+		}
+		k.flush()
+		last := r.put("device-0", 10)
+		r.await(last)
+		k.powerCut()
+		r.foreign(readings, 700)
+		r.until("the loss is found", func(s forwardStats) bool { return s.Rewound == 1 })
+		r.until("the refill is done", refilled)
+		var own []got
+		for _, g := range r.topic(readings) {
+			if strings.HasPrefix(g.ID, "pi1-") {
+				own = append(own, g)
+			}
+		}
+		wantRefilled(t, own, last, 41, 50)
+	})
+}
+
+// The topic is deleted and made again: a new client finds it, and all that the
+// card still has goes there.
+func TestRecreatedTopicIsRefilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		r.await(r.put("washer", 40))
+		if err := r.kafka.DeleteTopic(readings); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.kafka.CreateTopic(readings, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		last := r.put("washer", 10)
+		r.await(last)
+		r.until("the refill is done", refilled)
+		wantRefilled(t, r.topic(readings), last, 1, 40)
+	})
+}
+
+// Retention deletes what was confirmed. That is no loss.
+func TestRetentionIsNoRewind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		r.await(r.put("washer", 40))
+		if err := r.kafka.DeleteRecords(readings, 0, -1); err != nil {
+			t.Fatal(err)
+		}
+		r.halt()
+		r.start()
+		last := r.put("washer", 10)
+		r.await(last)
+		wantSequence(t, r.topic(readings), between(41, 50)...)
+		if s := r.forward.Stats(); s.Rewound != 0 || s.Replayed != 0 {
+			t.Errorf("stats are %+v, want no rewind", s)
+		}
+	})
+}
+
+// The program ends, or the server again, in the middle of a refill: it goes on
+// where it was.
+func TestRefillGoesOnAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.options.MaxWindowRecords = 10
+		k := newPageCache(r)
+		r.start()
+		r.await(r.put("washer", 10))
+		k.flush()
+		r.await(r.put("washer", 200))
+		r.halt()
+		k.powerCut()
+		requests := 0
+		full := r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.KafkaStorageError, Count: -1,
+			When: func(kmsg.Request) bool { requests++; return requests > 8 }})
+		r.start()
+		r.until("a part is there again", func(s forwardStats) bool { return s.Replayed >= 30 })
+		r.halt()
+		full.Remove()
+		r.start()
+		last := r.put("washer", 5)
+		r.await(last)
+		r.until("the refill is done", refilled)
+		all := r.topic(readings)
+		wantRefilled(t, all, last, 11, 210)
+		if n := len(all) - int(last); n > 30 {
+			t.Errorf("%d records came twice, want no more than what was in flight", n)
+		}
+	})
+}
+
+// The user may write and not read: a shorter log is still noticed, and the log
+// says what is missing.
+func TestRewindWithoutPermissionToRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := newPageCache(r)
+		r.start()
+		r.await(r.put("washer", 50))
+		k.flush()
+		r.await(r.put("washer", 30))
+		r.halt()
+		k.powerCut()
+		denied := r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		r.start()
+		last := r.put("washer", 20)
+		r.await(last)
+		r.until("the refill is done", refilled)
+		denied.Remove()
+		seen := map[uint64]bool{}
+		for _, g := range r.topic(readings) {
+			seen[g.Seq] = true
+		}
+		for n := uint64(1); n <= last; n++ {
+			if !seen[n] {
+				t.Errorf("number %d is missing", n)
+			}
+		}
+		if n := r.log.count("cannot be read back", "READ"); n != 1 {
+			t.Errorf("%d lines say what to allow, want 1", n)
+		}
+	})
+}
+
+// The program is killed after Kafka confirmed and before the position was on the
+// card: what was in flight comes twice, with the same id, and nothing else.
+func TestLostPositionCostsOneWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		r.await(r.put("washer", 30))
+		r.halt()
+		old, err := os.ReadFile(filepath.Join(r.dir, "buffer", "positions"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		r.await(r.put("washer", 20))
+		r.halt()
+		if err := os.WriteFile(filepath.Join(r.dir, "buffer", "positions"), old, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		last := r.put("washer", 10)
+		r.await(last)
+		ids := map[string]int{}
+		var order []uint64
+		for _, g := range r.topic(readings) {
+			ids[g.ID]++
+			if ids[g.ID] == 1 {
+				order = append(order, g.Seq)
+			}
+			if g.Seq <= 30 && ids[g.ID] > 1 {
+				t.Errorf("%s came twice although its position was on the card", g.ID)
+			}
+		}
+		if fmt.Sprint(order) != fmt.Sprint(upTo(last)) {
+			t.Errorf("without repeated ids the numbers are %v, want 1 to %d", order, last)
+		}
+	})
+}

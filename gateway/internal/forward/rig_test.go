@@ -1,0 +1,498 @@
+package forward_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/plantgate/plantgate/buffer"
+	"github.com/plantgate/plantgate/gateway/internal/clock"
+	"github.com/plantgate/plantgate/gateway/internal/envelope"
+	"github.com/plantgate/plantgate/gateway/internal/forward"
+	"github.com/plantgate/plantgate/reading"
+)
+
+// A rig is the real buffer, the real clock and the forwarder, before a Kafka
+// whose network lives in memory, so that in a synctest bubble days pass in
+// milliseconds.
+type rig struct {
+	t       *testing.T
+	net     *kfake.VirtualNetwork
+	kafka   *kfake.Cluster
+	dir     string
+	options forward.Options
+	buffer  *buffer.Buffer
+	clock   *clock.Clock
+	forward *forward.Forwarder
+	log     *logBook
+	stop    func()
+
+	synced sync.Mutex // of the board's clock; locked: not synchronised
+
+	mu     sync.Mutex
+	events []reading.Event
+	cut    bool // the network is down
+	conns  []net.Conn
+}
+
+var place = reading.Place{Gateway: "pi1", Site: "home"}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, net: new(kfake.VirtualNetwork), dir: t.TempDir(), log: new(logBook)}
+	r.options = forward.Options{
+		Brokers:      []string{"localhost:9092"},
+		CreateTopics: true,
+		Place:        place,
+		Dial:         r.dial,
+		Log:          slog.New(r.log),
+		// The client lets the runtime close its zstd decoders, which it may not
+		// do with what was made in a bubble.
+		Compression: "snappy",
+		Event: func(e reading.Event) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.events = append(r.events, e)
+		},
+	}
+	t.Cleanup(func() {
+		r.halt()
+		if r.kafka != nil {
+			r.kafka.Close()
+		}
+		if t.Failed() {
+			t.Logf("log:\n%s", r.log)
+			if r.forward != nil {
+				t.Logf("stats: %+v", r.forward.Stats())
+			}
+		}
+	})
+	return r
+}
+
+// dial reports a missing listener as TCP does.
+func (r *rig) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut {
+		return nil, refused
+	}
+	conn, err := r.net.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, refused
+	}
+	r.conns = append(r.conns, conn)
+	return conn, nil
+}
+
+// cutNetwork ends all connections and lets none be made until mendNetwork.
+func (r *rig) cutNetwork() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = true
+	for _, c := range r.conns {
+		c.Close()
+	}
+	r.conns = nil
+}
+
+func (r *rig) mendNetwork() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = false
+}
+
+// startKafka starts a cluster of one broker with one partition for each topic,
+// unless the options say otherwise.
+func (r *rig) startKafka(opts ...kfake.Opt) {
+	r.t.Helper()
+	all := append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.DefaultNumPartitions(1), kfake.ListenFn(r.net.Listen)}, opts...)
+	c, err := kfake.NewCluster(all...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.kafka = c
+}
+
+func (r *rig) stopKafka() {
+	r.kafka.Close()
+	r.kafka = nil
+}
+
+// start runs everything but Kafka. Run again after halt, it is a restart of the
+// program.
+func (r *rig) start() {
+	r.t.Helper()
+	r.open()
+	r.run()
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	var err error
+	r.clock, err = clock.Open(clock.Options{
+		Path: filepath.Join(r.dir, "clock"), Hold: time.Hour,
+		BootID: "boot", NetworkUp: func() bool { return true },
+		Boottime: func() time.Duration { return time.Since(bootTime) },
+		Synchronised: func() bool {
+			if !r.synced.TryLock() {
+				return false
+			}
+			r.synced.Unlock()
+			return true
+		},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.buffer, err = buffer.Open(filepath.Join(r.dir, "buffer"), buffer.Options{Limit: 64 << 20, SegmentSize: 1 << 20, Reserve: -1})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// In a bubble time starts at midnight of 2000-01-01.
+var bootTime = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+func (r *rig) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.forward = forward.New(r.options, r.buffer, r.clock)
+	var group sync.WaitGroup
+	for name, run := range map[string]func(context.Context, func()) error{
+		"buffer": r.buffer.Run, "clock": r.clock.Run, "forward": r.forward.Run,
+	} {
+		ready := make(chan struct{})
+		group.Go(func() {
+			if err := run(ctx, sync.OnceFunc(func() { close(ready) })); err != nil {
+				r.t.Errorf("%s ends with %v, want nil", name, err)
+			}
+		})
+		<-ready
+	}
+	r.stop = func() {
+		cancel()
+		group.Wait()
+		if err := r.buffer.Close(); err != nil {
+			r.t.Errorf("close buffer: %v", err)
+		}
+	}
+}
+
+func (r *rig) halt() {
+	if r.stop != nil {
+		r.stop()
+		r.stop = nil
+	}
+}
+
+// put stores n readings of a device and returns the number of the last one.
+func (r *rig) put(device string, n int) uint64 {
+	r.t.Helper()
+	var last uint64
+	for i := range n {
+		last = r.store(r.reading(device, float64(i)))
+	}
+	r.sync(last)
+	return last
+}
+
+func (r *rig) reading(device string, watts float64) envelope.Envelope {
+	r.t.Helper()
+	body, err := reading.AppendBody(nil, place, reading.Reading{
+		Device: device, Source: "tasmota", Values: []reading.Value{{Metric: reading.Power, Number: watts}},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return envelope.Envelope{Kind: envelope.Reading, Taken: r.clock.Now(), Key: device, Body: body}
+}
+
+func (r *rig) store(e envelope.Envelope) uint64 {
+	r.t.Helper()
+	last, err := r.buffer.Append(context.Background(), e.Append(nil))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return last
+}
+
+func (r *rig) sync(number uint64) {
+	r.t.Helper()
+	if err := r.buffer.Wait(context.Background(), number); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// await waits until forward has confirmed number.
+func (r *rig) await(number uint64) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("number %d is confirmed", number), func(s forward.Stats) bool { return s.Confirmed >= number })
+}
+
+// until waits for what Stats show; in a bubble the hour passes at once.
+func (r *rig) until(what string, ok func(forward.Stats) bool) {
+	r.t.Helper()
+	for end := time.Now().Add(patience); !ok(r.forward.Stats()); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("waited %v until %s; stats: %+v", patience, what, r.forward.Stats())
+		}
+	}
+}
+
+const patience = time.Hour
+
+// A got is a record as a consumer sees it.
+type got struct {
+	*kgo.Record
+	ID       string
+	Seq      uint64
+	Replayed bool
+	Fields   map[string]any // nil for a dead letter
+}
+
+// topic reads all of a topic, partition after partition.
+func (r *rig) topic(name string) []got {
+	r.t.Helper()
+	return readTopic(r.t, name, kgo.SeedBrokers(r.options.Brokers...), kgo.Dialer(r.net.DialContext))
+}
+
+func readTopic(t *testing.T, name string, opts ...kgo.Opt) []got {
+	t.Helper()
+	cl, err := kgo.NewClient(append(opts, kgo.ConsumeTopics(name), kgo.FetchMaxWait(50*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	left := ends(t, cl, name)
+	byPartition := map[int32][]got{}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("read topic %s: %v", name, err)
+		}
+		fetches.EachRecord(func(rec *kgo.Record) {
+			byPartition[rec.Partition] = append(byPartition[rec.Partition], decode(t, rec))
+			if rec.Offset+1 >= left[rec.Partition] {
+				delete(left, rec.Partition)
+			}
+		})
+	}
+	var all []got
+	for p := range int32(64) {
+		all = append(all, byPartition[p]...)
+	}
+	return all
+}
+
+func decode(t *testing.T, rec *kgo.Record) got {
+	t.Helper()
+	g := got{Record: rec, ID: header(rec, "ce_id")}
+	if g.ID == "" {
+		g.ID = header(rec, "id")
+		g.Replayed = header(rec, "replayed") == "true"
+		_, g.Seq, _ = reading.SplitID(g.ID)
+		return g
+	}
+	if err := json.Unmarshal(rec.Value, &g.Fields); err != nil {
+		t.Fatalf("record %s is no JSON: %v", rec.Value, err)
+	}
+	if g.Fields["id"] != g.ID {
+		t.Errorf("record has id %v and header ce_id %s", g.Fields["id"], g.ID)
+	}
+	seq, _ := g.Fields["seq"].(float64)
+	g.Seq = uint64(seq)
+	g.Replayed, _ = g.Fields["replayed"].(bool)
+	return g
+}
+
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// A logBook keeps log lines for a look at what a person would read.
+type logBook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logBook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+func (l *logBook) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *logBook) WithGroup(string) slog.Handler                    { return l }
+
+func (l *logBook) Handle(ctx context.Context, r slog.Record) error {
+	var b bytes.Buffer
+	err := slog.NewTextHandler(&b, nil).Handle(ctx, r)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, strings.TrimSpace(b.String()))
+	return err
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
+
+// count returns how many lines hold all of the given texts.
+func (l *logBook) count(texts ...string) int {
+	n := 0
+	for line := range strings.SplitSeq(l.String(), "\n") {
+		all := line != ""
+		for _, text := range texts {
+			all = all && strings.Contains(line, text)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
+
+// sequence checks that a device's records are there exactly once and in order.
+func wantSequence(t *testing.T, records []got, numbers ...uint64) {
+	t.Helper()
+	var have []uint64
+	for _, g := range records {
+		have = append(have, g.Seq)
+	}
+	if fmt.Sprint(have) != fmt.Sprint(numbers) {
+		t.Errorf("got numbers %v, want %v", have, numbers)
+	}
+}
+
+func upTo(n uint64) []uint64 { return between(1, n) }
+
+func between(first, last uint64) []uint64 {
+	var all []uint64
+	for i := first; i <= last; i++ {
+		all = append(all, i)
+	}
+	return all
+}
+
+// restartKafka closes the cluster, lets change touch its files, and starts it
+// again.
+func (r *rig) restartKafka(change func(), opts ...kfake.Opt) {
+	r.t.Helper()
+	r.stopKafka()
+	if change != nil {
+		change()
+	}
+	r.startKafka(opts...)
+}
+
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	readings    = "plantgate.readings.v1"
+	events      = "plantgate.events.v1"
+	deadLetters = "plantgate.deadletter.v1"
+)
+
+func ends(t *testing.T, cl *kgo.Client, topic string) map[int32]int64 {
+	t.Helper()
+	offsets, err := kadm.NewClient(cl).ListEndOffsets(context.Background(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[int32]int64{}
+	offsets.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	return left
+}
+
+// byDevice sorts records by their key; order within one is that of Kafka.
+func byDevice(records []got) map[string][]got {
+	m := map[string][]got{}
+	for _, g := range records {
+		m[string(g.Key)] = append(m[string(g.Key)], g)
+	}
+	return m
+}
+
+// wantComplete checks that each number is there exactly once, among the records
+// or those that were put aside, and that each device's records are in order.
+func wantComplete(t *testing.T, last uint64, records []got, aside ...got) {
+	t.Helper()
+	seen := map[uint64]int{}
+	for _, g := range aside {
+		seen[g.Seq]++
+	}
+	for device, all := range byDevice(records) {
+		for i, g := range all {
+			seen[g.Seq]++
+			if i > 0 && g.Seq <= all[i-1].Seq {
+				t.Errorf("device %s: number %d comes behind %d", device, g.Seq, all[i-1].Seq)
+			}
+		}
+	}
+	for n := uint64(1); n <= last; n++ {
+		if seen[n] != 1 {
+			t.Errorf("number %d is there %d times, want once", n, seen[n])
+		}
+	}
+}
+
+type forwardStats = forward.Stats
+
+func refilled(s forwardStats) bool { return s.State != forward.Refilling && s.Replayed > 0 }
+
+// foreign writes n records of another gateway to all partitions of a topic.
+func (r *rig) foreign(topic string, n int) {
+	r.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.options.Brokers...), kgo.Dialer(r.net.DialContext))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer cl.Close()
+	for i := range n {
+		id := fmt.Sprintf("pi1-cellar-0badcafe-%d", i+1)
+		cl.Produce(context.Background(), &kgo.Record{
+			Topic: topic, Key: []byte(strconv.Itoa(i)), Value: []byte(`{"id":"` + id + `"}`),
+			Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte(id)}},
+		}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				r.t.Error(err)
+			}
+		})
+	}
+	if err := cl.Flush(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/physic"
+
+	"github.com/plantgate/plantgate/drivers/bus"
+	"github.com/plantgate/plantgate/drivers/chip/ads1x15"
+	"github.com/plantgate/plantgate/drivers/dialect/tasmota"
+	"github.com/plantgate/plantgate/drivers/probe"
+	"github.com/plantgate/plantgate/gateway/internal/config"
+	"github.com/plantgate/plantgate/gateway/internal/ingest"
+	"github.com/plantgate/plantgate/gateway/internal/poll"
+)
+
+// dialects are asked in this order; the first that knows a topic reads it.
+// A new dialect is one line here.
+func dialects() []ingest.Dialect {
+	return []ingest.Dialect{
+		tasmota.New(),
+	}
+}
+
+// A driver is what the program knows of one chip.
+type driver struct {
+	limits config.Chip
+	open   func(ctx context.Context, b i2c.Bus, s config.Sensor) (poll.Sensor, error)
+}
+
+// drivers says which name in the configuration is which driver. A new chip is
+// one line here.
+func drivers() map[string]driver {
+	return map[string]driver{
+		"ads1115": {ads1x15Limits(8, 16, 32, 64, 128, 250, 475, 860), openADS1x15(ads1x15.ADS1115)},
+		"ads1015": {ads1x15Limits(128, 250, 490, 920, 1600, 2400, 3300), openADS1x15(ads1x15.ADS1015)},
+	}
+}
+
+// chips is what the configuration must know of the drivers to check a sensor.
+func chips() map[string]config.Chip {
+	known := make(map[string]config.Chip)
+	for name, d := range drivers() {
+		known[name] = d.limits
+	}
+	return known
+}
+
+func ads1x15Limits(rates ...int) config.Chip {
+	return config.Chip{
+		Bus: "i2c", Lowest: 0x48, Highest: 0x4b, Usual: 0x48,
+		Channels: 4, Probes: probeNames(),
+		Gains: []float64{6.144, 4.096, 2.048, 1.024, 0.512, 0.256}, Rates: rates,
+	}
+}
+
+func probeNames() []string {
+	var names []string
+	for _, p := range probe.Profiles() {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func openADS1x15(model ads1x15.Model) func(context.Context, i2c.Bus, config.Sensor) (poll.Sensor, error) {
+	return func(ctx context.Context, b i2c.Bus, s config.Sensor) (poll.Sensor, error) {
+		dev, err := ads1x15.New(ctx, b, s.Address, ads1x15.Options{
+			Model: model, Rate: s.Rate,
+			Range: physic.ElectricPotential(s.Gain * float64(physic.Volt)),
+		})
+		if err != nil {
+			return nil, err
+		}
+		return openProbe(s, model.String(), fmt.Sprintf("%s A%d", dev, s.Channel), func(ctx context.Context) (probe.Sample, error) {
+			sample, err := dev.ReadChannel(ctx, s.Channel)
+			return probe.Sample(sample), err
+		})
+	}
+}
+
+func openProbe(s config.Sensor, source, input string, sample func(context.Context) (probe.Sample, error)) (poll.Sensor, error) {
+	curve, err := calibrationOf(s.Calibration)
+	if err != nil {
+		return nil, fmt.Errorf("sensor %s: %w", s.Name, err)
+	}
+	profile, ok := probe.Named(s.Probe)
+	if !ok {
+		profile, _ = probe.Named("voltage") // always there
+	}
+	return probe.New(probe.Config{
+		Device: s.Name, Source: source, Profile: profile,
+		Calibration: curve, Sample: sample, Input: input,
+	})
+}
+
+func calibrationOf(c config.Calibration) (probe.Calibration, error) {
+	curve := c.Curve()
+	if curve == nil {
+		return probe.Calibration{}, nil
+	}
+	points := make([]probe.Point, len(curve))
+	for i, p := range curve {
+		points[i] = probe.Point{Volts: p.At, Percent: p.Moisture}
+	}
+	return probe.NewCalibration(c.ID, points...)
+}
+
+// openBus opens a bus by its name in the configuration.
+type openBus func(name string) (i2c.BusCloser, error)
+
+func linuxBus(name string) (i2c.BusCloser, error) { return bus.Open("/dev/" + name) }
+
+// buses opens each bus once, when a sensor first needs it, and keeps it.
+type buses struct {
+	open openBus
+
+	mu    sync.Mutex
+	named map[string]openedBus
+}
+
+type openedBus struct {
+	closer i2c.BusCloser
+	shared *bus.Shared
+}
+
+func newBuses(open openBus) *buses {
+	return &buses{open: open, named: make(map[string]openedBus)}
+}
+
+func (b *buses) get(name string) (i2c.Bus, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if opened, ok := b.named[name]; ok {
+		return opened.shared, nil
+	}
+	closer, err := b.open(name)
+	if err != nil {
+		return nil, err
+	}
+	opened := openedBus{closer, bus.Share(closer)}
+	b.named[name] = opened
+	return opened.shared, nil
+}
+
+func (b *buses) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for _, opened := range b.named {
+		errs = append(errs, opened.closer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sensorTasks makes what poll needs of each configured sensor. Opening is left
+// to poll, which repeats it until the chip is there.
+func sensorTasks(sensors []config.Sensor, b *buses) ([]poll.Task, error) {
+	known := drivers()
+	var tasks []poll.Task
+	for _, s := range sensors {
+		d, ok := known[s.Chip]
+		if !ok {
+			return nil, fmt.Errorf("sensor %s: chip %s is not known", s.Name, s.Chip)
+		}
+		tasks = append(tasks, poll.Task{Name: s.Name, Bus: s.Bus, Every: s.Every, Open: func(ctx context.Context) (poll.Sensor, error) {
+			shared, err := b.get(s.Bus)
+			if err != nil {
+				return nil, err
+			}
+			return d.open(ctx, shared, s)
+		}})
+	}
+	return tasks, nil
+}
