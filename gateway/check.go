@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,9 +26,13 @@ type loadOptions struct {
 
 func (c *commands) load(o loadOptions) (config.Config, error) {
 	cfg, err := config.Load(c.Config, config.Options{Chips: chips(), NoKafka: o.anyKafka})
-	if c.DataDir != "" {
-		cfg.DataDir = c.DataDir
+	if c.DataDir == "" {
+		return cfg, err
 	}
+	if o.anyKafka && errors.Is(err, fs.ErrNotExist) { // the folder says it all
+		cfg, err = config.Default(), nil
+	}
+	cfg.DataDir = c.DataDir
 	return cfg, err
 }
 
@@ -123,7 +128,7 @@ func runGateway(ctx context.Context, cfg config.Config, log *slog.Logger, open o
 		if err := service.Notify(service.Ready); err != nil {
 			log.Warn("systemd could not be told", "error", err)
 		}
-		log.Info("started", idStarted, "version", version(), "gateway", cfg.Gateway, "data_dir", filepath.Clean(cfg.DataDir))
+		log.Info("started", journal.Event(journal.Started), "version", version(), "gateway", cfg.Gateway, "data_dir", filepath.Clean(cfg.DataDir))
 		ready()
 	})
 	return errors.Join(err, g.close())

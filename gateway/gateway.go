@@ -21,6 +21,7 @@ import (
 	"github.com/plantgate/plantgate/gateway/internal/control"
 	"github.com/plantgate/plantgate/gateway/internal/forward"
 	"github.com/plantgate/plantgate/gateway/internal/ingest"
+	"github.com/plantgate/plantgate/gateway/internal/journal"
 	"github.com/plantgate/plantgate/gateway/internal/poll"
 	"github.com/plantgate/plantgate/gateway/internal/service"
 	"github.com/plantgate/plantgate/gateway/internal/users"
@@ -108,7 +109,7 @@ func (g *gateway) makeBroker() (err error) {
 		Users: g.users, RetainedPath: g.path(retainedFile),
 		Accept: g.accept, Wait: func(ctx context.Context, n uint64) error { return g.store.wait(ctx, n) },
 		Durable: func() uint64 { return g.store.durable() },
-		Log:     g.log,
+		Log:     slog.New(journal.Limit(g.log.Handler(), journal.LimitOptions{})),
 	})
 	return err
 }
@@ -136,7 +137,7 @@ func (g *gateway) accept(ctx context.Context, m broker.Message) (uint64, error) 
 }
 
 func (g *gateway) makePoller() error {
-	tasks, err := sensorTasks(g.cfg.Sensors, g.buses)
+	tasks, err := sensorTasks(g.cfg.Sensors, g.buses, g.log)
 	if err != nil {
 		return err
 	}
@@ -178,11 +179,19 @@ func (g *gateway) openBuffer() (*buffer.Buffer, error) {
 	}
 	b := g.cfg.Buffer
 	return buffer.Open(g.path(bufferDir), buffer.Options{
-		Limit: b.Limit, Reserve: b.Reserve, Keep: b.Keep, WhenFull: policy, CommitEvery: b.CommitEvery,
+		Limit: b.Limit, Reserve: b.Reserve, Keep: keepFor(b.Keep), WhenFull: policy, CommitEvery: b.CommitEvery,
 		Board: boardSerial(), Now: g.clock.Trusted, Check: checkInChild,
 		Notify: tellNotice(g.log, g.ingest.Event),
 		Beat:   func() { g.committed.Store(time.Now().Unix()) },
 	})
+}
+
+// keepFor says "not at all" as the buffer wants to hear it: its 0 is its default.
+func keepFor(keep time.Duration) time.Duration {
+	if keep == 0 {
+		return -1
+	}
+	return keep
 }
 
 // boardSerial identifies the computer, so that a cloned card is noticed. On a
@@ -227,7 +236,7 @@ func (g *gateway) run(ctx context.Context, ready func()) error {
 			return control.ServeHTTP(ctx, l, g.httpHandler())
 		}})
 	}
-	stopped := context.AfterFunc(ctx, func() { g.log.Info("stopping", idStopping) })
+	stopped := context.AfterFunc(ctx, func() { g.log.Info("stopping", journal.Event(journal.Stopping)) })
 	defer stopped()
 	return runAll(ctx, func() { g.isReady.Store(true); ready() }, tasks...)
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/plantgate/plantgate/buffer"
+	"github.com/plantgate/plantgate/gateway/internal/journal"
 	"github.com/plantgate/plantgate/reading"
 )
 
@@ -24,19 +25,19 @@ func tellNotice(log *slog.Logger, event func(reading.Event)) func(buffer.Notice)
 func logNotice(log *slog.Logger, n buffer.Notice) {
 	switch n.Kind {
 	case buffer.StreamStarted:
-		log.Info("a new stream of numbers begins", idStreamStarted, "stream", n.Stream, "first", n.First, "reason", n.Reason)
+		log.Info("a new stream of numbers begins", journal.Event(journal.StreamStarted), "stream", n.Stream, "first", n.First, "reason", n.Reason)
 	case buffer.FileSetAside:
-		log.Error("a damaged file of the buffer is set aside; what could be saved is kept, the rest is reported as a gap", idFileSetAside, "file", n.File, "salvaged", n.Salvaged, "error", n.Err)
+		log.Error("a damaged file of the buffer is set aside; what could be saved is kept, the rest is reported as a gap", journal.Event(journal.FileSetAside), "file", n.File, "salvaged", n.Salvaged, "error", n.Err)
 	case buffer.UncleanStart:
-		log.Warn("the gateway was not stopped in order; readings that nobody waited for may be lost", idUncleanStart, "last", n.Last, "detail", n.Detail)
+		log.Warn("the gateway was not stopped in order; readings that nobody waited for may be lost", journal.Event(journal.UncleanStart), "last", n.Last, "detail", n.Detail)
 	case buffer.PositionsLost:
-		log.Error("the positions are unreadable; all that is on the card is sent again, marked replayed", idPositionsLost, "from", n.First, "to", n.Last, "error", n.Err)
+		log.Error("the positions are unreadable; all that is on the card is sent again, marked replayed", journal.Event(journal.PositionsLost), "from", n.First, "to", n.Last, "error", n.Err)
 	case buffer.Filling:
-		log.Warn("the buffer fills: Kafka does not take records fast enough, or not at all", idBufferFilling, "percent", n.Percent, "bytes", n.Bytes, "limit", n.Limit, "days_left", n.DaysLeft)
+		log.Warn("the buffer fills: Kafka does not take records fast enough, or not at all", journal.Event(journal.BufferFilling), "percent", n.Percent, "bytes", n.Bytes, "limit", n.Limit, "days_left", n.DaysLeft)
 	case buffer.Full:
-		log.Error("the buffer is full", idBufferFull, "policy", n.Policy.String(), "bytes", n.Bytes, "limit", n.Limit, "detail", n.Detail)
+		log.Error("the buffer is full", journal.Event(journal.BufferFull), "policy", n.Policy.String(), "bytes", n.Bytes, "limit", n.Limit, "detail", n.Detail)
 	case buffer.Free:
-		log.Info("the buffer has room again", idBufferFree, "percent", n.Percent)
+		log.Info("the buffer has room again", journal.Event(journal.BufferFree), "percent", n.Percent)
 	}
 }
 

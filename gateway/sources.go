@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"periph.io/x/conn/v3/i2c"
@@ -15,6 +16,7 @@ import (
 	"github.com/plantgate/plantgate/drivers/probe"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/ingest"
+	"github.com/plantgate/plantgate/gateway/internal/journal"
 	"github.com/plantgate/plantgate/gateway/internal/poll"
 )
 
@@ -158,13 +160,16 @@ func (b *buses) close() error {
 
 // sensorTasks makes what poll needs of each configured sensor. Opening is left
 // to poll, which repeats it until the chip is there.
-func sensorTasks(sensors []config.Sensor, b *buses) ([]poll.Task, error) {
+func sensorTasks(sensors []config.Sensor, b *buses, log *slog.Logger) ([]poll.Task, error) {
 	known := drivers()
 	var tasks []poll.Task
 	for _, s := range sensors {
 		d, ok := known[s.Chip]
 		if !ok {
 			return nil, fmt.Errorf("sensor %s: chip %s is not known", s.Name, s.Chip)
+		}
+		if owner := bus.KernelDriver("/dev/"+s.Bus, s.Address); owner != "" {
+			log.Warn("a kernel driver owns the chip too and may disturb it; remove its overlay", journal.KeySensor, s.Name, "driver", owner)
 		}
 		tasks = append(tasks, poll.Task{Name: s.Name, Bus: s.Bus, Every: s.Every, Open: func(ctx context.Context) (poll.Sensor, error) {
 			shared, err := b.get(s.Bus)

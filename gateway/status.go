@@ -224,7 +224,7 @@ func (g *gateway) problems(parts storeParts, s status) []problem {
 		add(g.cfg.Buffer.WhenFull == "refuse", time.Time{}, "the buffer is full", "bring Kafka back, or raise buffer.limit")
 	}
 	if s.Kafka != nil && s.Kafka.LastError != "" {
-		add(false, s.Kafka.Since, "kafka does not take records: "+s.Kafka.LastError, s.Kafka.Advice)
+		add(false, s.Kafka.Since, "Kafka does not take records: "+s.Kafka.LastError, s.Kafka.Advice)
 	}
 	if c := g.clock.State(); c.Err != nil {
 		add(false, time.Time{}, "the clock's state cannot be stored: "+c.Err.Error(), "look at df -h and the owner of data_dir")
@@ -326,6 +326,9 @@ func statusText(st status, now time.Time) string {
 		fmt.Fprintf(&b, "sensor   %s: %s%s\n", s.Name, s.State, agoText(s.Last, now))
 	}
 	for _, s := range st.Sources {
+		if s.Source == "" {
+			continue // messages that nobody reads
+		}
 		fmt.Fprintf(&b, "source   %s: %d readings, %d ignored, %d unreadable, %d refused\n", s.Source, s.Readings, s.Ignored, s.DeadLettered, s.Refused)
 	}
 	for _, d := range st.Devices {

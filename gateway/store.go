@@ -15,6 +15,7 @@ import (
 
 	"github.com/plantgate/plantgate/buffer"
 	"github.com/plantgate/plantgate/gateway/internal/forward"
+	"github.com/plantgate/plantgate/gateway/internal/journal"
 )
 
 // A store is the buffer on the card and what lives and dies with it: its
@@ -105,7 +106,7 @@ func (s *store) openAtLast(ctx context.Context, ready func()) (*buffer.Buffer, e
 		b, err := s.tryOpen()
 		if err == nil {
 			if reported {
-				s.log.Info("the buffer is usable again", idStoreBack)
+				s.log.Info("the buffer is usable again", journal.Event(journal.StoreBack))
 			}
 			return b, nil
 		}
@@ -113,7 +114,7 @@ func (s *store) openAtLast(ctx context.Context, ready func()) (*buffer.Buffer, e
 			return nil, err // a second gateway on this folder, not a fault of the card
 		}
 		if !reported {
-			s.log.Error("running without the buffer: readings with QoS 1 and 2 are turned away; trying again every minute", idStoreAbsent, "error", err)
+			s.log.Error("running without the buffer: readings with QoS 1 and 2 are turned away; trying again every minute", journal.Event(journal.StoreAbsent), "error", err)
 			s.set(storeParts{err: err, since: time.Now()})
 			reported = true
 			ready()

@@ -140,14 +140,23 @@ func tailText(h heard) []string {
 		}
 		line := at + " " + visible(name)
 		for _, v := range r.Values {
-			line += fmt.Sprintf("  %s %.6g %s", v.Metric, v.Value, v.Unit)
-			if v.Suspect {
-				line += "?"
-			}
+			line += "  " + valueText(v)
 		}
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// valueText is a value with its unit; a question mark says that it is doubtful.
+func valueText(v heardValue) string {
+	text := fmt.Sprintf("%s %.6g", v.Metric, v.Value)
+	if v.Unit != "1" && v.Unit != "" { // a ratio needs none
+		text += " " + v.Unit
+	}
+	if v.Suspect {
+		text += "?"
+	}
+	return text
 }
 
 // visible takes the control characters out of what a client chose: it must not

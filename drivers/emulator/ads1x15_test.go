@@ -180,11 +180,25 @@ func TestADS1115FinishesTheRunningConversionBeforeItSwitches(t *testing.T) {
 	w.do(t, "00", "32 00")
 	w.clock.Sleep(16 * time.Millisecond)
 	w.do(t, "00", "58 70")
+	w.do(t, "01 62 83", "")
+	w.clock.Sleep(17 * time.Millisecond) // one old and one new conversion
+	w.do(t, "00", "67 20")
+	w.do(t, "01 52 83", "")
 	w.clock.Sleep(1000 * time.Hour) // caught up with in one step
 	w.do(t, "00", "58 70")
 	w.do(t, "01 53 83", "") // single-shot: ends after the running one
 	w.clock.Sleep(9 * time.Millisecond)
 	w.do(t, "01", "D3 83")
+}
+
+// A single shot is a picture of its time, however late it is fetched.
+func TestADS1115KeepsTheVoltageOfTheConversion(t *testing.T) {
+	chip := emulator.NewADS1115()
+	w := newWorld(chip)
+	chip.Volts[0] = emulator.Until(w.clock.Now().Add(time.Second), emulator.Steady(1.6), emulator.Steady(2.83))
+	w.do(t, "01 C3 83", "")
+	w.clock.Sleep(time.Hour)
+	w.do(t, "00", "32 00")
 }
 
 func TestADS1115ForgetsItsSettingsWithoutPower(t *testing.T) {

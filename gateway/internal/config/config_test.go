@@ -289,7 +289,7 @@ func TestWarningsStopNothing(t *testing.T) {
 	}
 }
 
-// `plantgate emulate CONFIG` takes a file that describes nothing but chips.
+// A file for emulated chips alone describes nothing but chips.
 func TestOptionsSayWhatACommandNeeds(t *testing.T) {
 	const text = "sensors:\n  - {name: a, chip: ads1115, bus: i2c-1, emulate: {volts: [1.60, 2.83, 3.30, -0.002], clock: 0.9}}\n"
 	if _, err := config.Parse("p.yaml", []byte(text), options()); err == nil {

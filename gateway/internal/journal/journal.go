@@ -117,7 +117,11 @@ func flatten(dst []slog.Attr, prefix string, a slog.Attr) []slog.Attr {
 	case secretKeys[strings.ToLower(a.Key)]:
 		return append(dst, slog.String(prefix+a.Key, redacted))
 	case value.Kind() != slog.KindGroup:
-		return append(dst, slog.Attr{Key: prefix + a.Key, Value: plain(value)})
+		dst = append(dst, slog.Attr{Key: prefix + a.Key, Value: plain(value)})
+		if id, ok := messageID(value.String()); ok && prefix+a.Key == KeyEvent {
+			dst = append(dst, slog.String(keyMessageID, id))
+		}
+		return dst
 	}
 	if a.Key != "" {
 		prefix += a.Key + "."

@@ -5,6 +5,7 @@ import "log/slog"
 // The keys of attributes. In the journal "device" is the field
 // PLANTGATE_DEVICE; people search by these names, so none is ever renamed.
 const (
+	KeyEvent     = "event"     // name of a message in the table; gives the entry its MESSAGE_ID
 	KeyTask      = "task"      // which part of the gateway speaks
 	KeyDevice    = "device"    // name of the device in the records
 	KeyChannel   = "channel"   // of the device

@@ -43,15 +43,18 @@ type Message struct {
 // Messages returns the table of messages with an id.
 func Messages() []Message { return slices.Clone(messages) }
 
-// ID returns the attribute that makes a message one to search for. A name that
-// is not in the table gives an empty attribute, which is not written.
-func ID(name string) slog.Attr {
+// Event returns the attribute that makes an entry one to search for. Packages
+// that must not import this one write the key themselves: "event", and a name of
+// the table.
+func Event(name string) slog.Attr { return slog.String(KeyEvent, name) }
+
+func messageID(name string) (id string, ok bool) {
 	for _, m := range messages {
 		if m.Name == name {
-			return slog.String(keyMessageID, m.ID)
+			return m.ID, true
 		}
 	}
-	return slog.Attr{}
+	return "", false
 }
 
 // Catalog returns the table as a journal catalog, which `journalctl -x` shows

@@ -207,7 +207,7 @@ func readField(t *testing.T, b []byte) (name, value string, rest []byte) {
 func TestTerminalGetsReadableLines(t *testing.T) {
 	master, terminal := openTerminal(t)
 	log := journal.New(journal.Options{Out: terminal})
-	log.Info("plantgate has started", journal.ID(journal.Started))
+	log.Info("plantgate has started", journal.Event(journal.Started))
 	log.Log(t.Context(), slog.LevelError, "the card is full", journal.KeyFile, "/var/lib/my data")
 	b := make([]byte, 4096)
 	var got string
@@ -219,7 +219,7 @@ func TestTerminalGetsReadableLines(t *testing.T) {
 		got += string(b[:n])
 	}
 	lines := strings.Split(got, "\r\n")
-	for i, want := range []string{"INFO  plantgate has started", `ERROR the card is full file="/var/lib/my data"`} {
+	for i, want := range []string{"INFO  plantgate has started event=started", `ERROR the card is full file="/var/lib/my data"`} {
 		at, rest, _ := strings.Cut(lines[i], " ")
 		if _, err := time.Parse("15:04:05.000", at); err != nil || rest != want {
 			t.Errorf("got %q, want a time and %q", lines[i], want)

@@ -47,18 +47,19 @@ func (o *outlet) tell(n notice) {
 	if n.device == "" {
 		subject = "bus"
 	}
+	log := o.log.With("event", string(n.kind), subject, n.name)
 	if n.kind == reading.SensorFound {
 		if n.away > 0 {
 			fields = append(fields, reading.Field{Name: "lost_s", Value: n.away.Round(time.Second).Seconds()})
 		}
-		o.log.Info(subject+" found", subject, n.name, "after", n.away.Round(time.Second))
+		log.Info(subject+" found", "after", n.away.Round(time.Second))
 	} else {
 		fields = append(fields, reading.Field{Name: "error", Value: n.cause})
 		what := " lost"
 		if n.kind == reading.SensorSuspect {
 			what = " suspect"
 		}
-		o.log.Warn(subject+what, subject, n.name, "state", n.state, "error", n.cause)
+		log.Warn(subject+what, "state", n.state, "error", n.cause)
 	}
 	o.event(reading.Event{Type: n.kind, Device: n.device, Fields: fields})
 }
