@@ -22,7 +22,8 @@ import (
 //	29  CRC-32C over the head up to here and all that follows it
 //
 // A block says all about itself, so that it can be saved from a file whose own
-// structure is gone. Each record is its length as a uvarint and its bytes.
+// structure is gone. Each record is its length as a uvarint and its bytes. A
+// later format must keep this head, so that it can be told from damage.
 const (
 	blockMagic    = "PGB"
 	blockVersion  = 1
@@ -66,15 +67,15 @@ func parseBlock(b []byte) (blockHead, []byte, error) {
 	if sum != binary.BigEndian.Uint32(b[29:]) {
 		return h, nil, fmt.Errorf("block %d has a wrong checksum", h.first)
 	}
+	if b[3] > blockVersion { // a flipped bit would not have come this far
+		return h, nil, fmt.Errorf("block %d of format %d: %w", h.first, b[3], errNewer)
+	}
 	return h, payload, nil
 }
 
 func parseBlockHead(b []byte) (blockHead, error) {
 	if len(b) < blockHeadSize || string(b[:3]) != blockMagic {
 		return blockHead{}, errors.New("no block where one should be")
-	}
-	if b[3] > blockVersion {
-		return blockHead{}, fmt.Errorf("block of format %d: %w", b[3], errNewer)
 	}
 	h := blockHead{
 		codec:  b[4],
@@ -84,7 +85,7 @@ func parseBlockHead(b []byte) (blockHead, error) {
 		raw:    binary.BigEndian.Uint32(b[21:]),
 		stored: binary.BigEndian.Uint32(b[25:]),
 	}
-	if h.codec > codecZstd || h.first == 0 || h.count == 0 || h.raw > maxBlock+maxRecordOverhead || h.stored > h.raw || h.last() < h.first {
+	if h.first == 0 || h.count == 0 || h.raw > maxBlock+maxRecordOverhead || h.stored > h.raw || h.last() < h.first {
 		return h, fmt.Errorf("block %d has an impossible head", h.first)
 	}
 	return h, nil
@@ -166,10 +167,15 @@ func (d *decoder) decode(b *block, stored []byte) error {
 	if err != nil {
 		return err
 	}
-	b.raw = b.raw[:0]
-	if h.codec == codecPlain {
+	switch b.raw = b.raw[:0]; h.codec {
+	case codecPlain:
 		b.raw = append(b.raw, payload...)
-	} else if b.raw, err = d.zstd.DecodeAll(payload, b.raw); err != nil {
+	case codecZstd:
+		b.raw, err = d.zstd.DecodeAll(payload, b.raw)
+	default:
+		err = errors.New("unknown codec")
+	}
+	if err != nil {
 		return fmt.Errorf("decompress block %d: %w", h.first, err)
 	}
 	if len(b.raw) != int(h.raw) {

@@ -56,11 +56,11 @@ type counters struct {
 	syncNanos, taken          atomic.Int64
 }
 
-// Append queues records in order and returns the number of the last one. It
-// copies them. They are durable when Wait says so, at the latest after
+// Append queues records in order, under consecutive numbers, and returns the
+// last one. It copies them. They are durable when Wait says so, at the latest after
 // CommitEvery. While the queue is full it waits up to AppendTimeout for room,
 // then returns ErrBusy. When the card is full under the policy Refuse it returns
-// ErrFull at once.
+// ErrFull at once. After an error none of the records is queued.
 func (b *Buffer) Append(ctx context.Context, records ...[]byte) (last uint64, err error) {
 	return b.q.append(ctx, records, b.o.AppendTimeout)
 }
@@ -95,8 +95,10 @@ func (b *Buffer) Confirm(number uint64, blob []byte) error {
 	defer b.mu.Unlock()
 	b.positions.confirmed = max(b.positions.confirmed, number)
 	b.positions.blob = append([]byte(nil), blob...)
-	b.dirty.confirmed = true
-	b.callKeeper()
+	if !b.dirty.confirmed { // else the keeper knows
+		b.dirty.confirmed = true
+		b.callKeeper()
+	}
 	return nil
 }
 
@@ -118,8 +120,8 @@ func (b *Buffer) SetNote(blob []byte) error {
 	b.positions.note = append([]byte(nil), blob...)
 	if b.dirty.noteSince.IsZero() {
 		b.dirty.noteSince = time.Now()
+		b.callKeeper()
 	}
-	b.callKeeper()
 	return nil
 }
 

@@ -8,14 +8,16 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
 
 // CheckFile reads a segment's file through, every page and the checksum of every
 // block, and returns what is wrong with it. It reads the file by its own means
-// before it lets bbolt do so, which would die of some kinds of damage; whatever
-// still gets past that is the reason to call it in a child process.
+// before it lets bbolt do so, which dies of some kinds of damage, in a goroutine
+// that nobody can recover; should one ever get past that, it is better met in a
+// child process.
 func CheckFile(path string) error {
 	if _, err := checkTree(path); err != nil {
 		return fmt.Errorf("check %s: %w", path, err)
@@ -26,7 +28,8 @@ func CheckFile(path string) error {
 	return nil
 }
 
-// checkBolt asks bbolt for its opinion.
+// checkBolt asks bbolt for its opinion. When that is bad, the file stays mapped:
+// bbolt leaves a goroutine behind that still walks over it (DB.freepages).
 func checkBolt(path string) error {
 	db, err := openBolt(path, true)
 	if err != nil {
@@ -41,7 +44,10 @@ func checkBolt(path string) error {
 			return errors.Join(errs...)
 		})
 	})
-	return errors.Join(err, db.Close())
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 // A tree is what a walk over a segment's file found.
@@ -148,7 +154,7 @@ func checkTree(path string) (tree, error) {
 
 // walkInto walks the root bucket; the result is in w.tree also after an error.
 func (w *walker) walkInto(root uint64) error {
-	if err := w.walk(root, 0); err != nil {
+	if err := w.walk(root, 0, keyRange{}); err != nil {
 		return err
 	}
 	if w.tree.blocks > 0 && !w.tree.hasHead {
@@ -157,7 +163,15 @@ func (w *walker) walkInto(root uint64) error {
 	return nil
 }
 
-func (w *walker) walk(id uint64, depth int) error {
+// A keyRange is where the keys of a subtree must lie: from least on, and below
+// end; nil: no bound.
+type keyRange struct{ least, end []byte }
+
+func (r keyRange) holds(key []byte) bool {
+	return (r.least == nil || bytes.Compare(key, r.least) >= 0) && (r.end == nil || bytes.Compare(key, r.end) < 0)
+}
+
+func (w *walker) walk(id uint64, depth int, keys keyRange) error {
 	page, err := w.read(id, nil)
 	if err != nil {
 		return err
@@ -165,47 +179,83 @@ func (w *walker) walk(id uint64, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("page %d lies too deep", id)
 	}
-	flags, count := pageHead(page)
-	if flags == branchPage {
-		for i := range count {
-			e := page[pageHeadSize+i*elementSize:]
-			if err := w.walk(binary.LittleEndian.Uint64(e[8:]), depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
+	if flags, _ := pageHead(page); flags == branchPage {
+		return w.branch(page, depth, keys)
 	}
 	return eachLeaf(page, func(bucket bool, key, value []byte) error {
-		if !bucket {
-			return fmt.Errorf("page %d holds a value where a bucket should be", id)
+		if !bucket || !keys.holds(key) {
+			return fmt.Errorf("page %d holds what does not belong there", id)
 		}
 		return w.bucket(key, value)
 	})
 }
 
-// read returns a page with what overflows it, after a look at its head.
-func (w *walker) read(id uint64, memory []byte) ([]byte, error) {
-	if id < 2 || id >= w.meta.pages {
-		return nil, fmt.Errorf("page %d does not exist", id)
-	}
-	b := append(memory[:0], make([]byte, pageSize)...)
-	if _, err := w.f.ReadAt(b, int64(id)*pageSize); err != nil {
-		return nil, fmt.Errorf("page %d: %w", id, err)
-	}
+// branch walks the pages below a branch page. A wrong key in there would hide
+// what lies below it.
+func (w *walker) branch(page []byte, depth int, keys keyRange) error {
 	le := binary.LittleEndian
-	overflow := uint64(le.Uint32(b[12:]))
-	flags, count := pageHead(b)
-	if le.Uint64(b) != id || flags != leafPage && flags != branchPage || overflow > w.meta.pages-id-1 || count*elementSize > pageSize-pageHeadSize {
-		return nil, fmt.Errorf("page %d has a wrong head", id)
+	_, count := pageHead(page)
+	all := make([][]byte, count)
+	for i := range all {
+		at := pageHeadSize + i*elementSize
+		start := uint64(at) + uint64(le.Uint32(page[at:]))
+		end := start + uint64(le.Uint32(page[at+4:]))
+		if end > uint64(len(page)) || start == end {
+			return errors.New("an element lies outside its page")
+		}
+		all[i] = page[start:end]
+		if !keys.holds(all[i]) || i > 0 && bytes.Compare(all[i-1], all[i]) >= 0 {
+			return errors.New("keys are out of order")
+		}
 	}
-	for i := id; i <= id+overflow; i++ {
+	for i, key := range all {
+		below := keyRange{key, keys.end}
+		if i+1 < count {
+			below.end = all[i+1]
+		}
+		if err := w.walk(le.Uint64(page[pageHeadSize+i*elementSize+8:]), depth+1, below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read is readPage for one that must not have been seen before.
+func (w *walker) read(id uint64, memory []byte) ([]byte, error) {
+	b, err := readPage(w.f, id, w.meta.pages, memory)
+	if err != nil {
+		return nil, err
+	}
+	for i := id; i < id+uint64(len(b)/pageSize); i++ {
 		if w.seen[i] {
 			return nil, fmt.Errorf("page %d is used twice", i)
 		}
 		w.seen[i] = true
 	}
-	b = append(b, make([]byte, overflow*pageSize)...)
-	if _, err := w.f.ReadAt(b, int64(id)*pageSize); err != nil {
+	return b, nil
+}
+
+// readPage returns page id of a file of so many pages, with those that it
+// overflows into, after a look at its head. It uses memory if that is enough.
+func readPage(f io.ReaderAt, id, pages uint64, memory []byte) ([]byte, error) {
+	if id < 2 || id >= pages {
+		return nil, fmt.Errorf("page %d does not exist", id)
+	}
+	b := slices.Grow(memory[:0], pageSize)[:pageSize]
+	if _, err := f.ReadAt(b, int64(id)*pageSize); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	le := binary.LittleEndian
+	overflow := uint64(le.Uint32(b[12:]))
+	flags, count := pageHead(b)
+	if le.Uint64(b) != id || flags != leafPage && flags != branchPage || overflow > pages-id-1 || count*elementSize > pageSize-pageHeadSize {
+		return nil, fmt.Errorf("page %d has a wrong head", id)
+	}
+	if overflow == 0 {
+		return b, nil
+	}
+	b = slices.Grow(b, int(overflow)*pageSize)[:(overflow+1)*pageSize]
+	if _, err := f.ReadAt(b[pageSize:], int64(id+1)*pageSize); err != nil {
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
 	return b, nil
@@ -261,8 +311,16 @@ func (w *walker) bucket(key, value []byte) error {
 		}
 		w.page = page
 	}
-	return eachLeaf(page, func(_ bool, k, v []byte) error {
+	if len(page) < pageHeadSize {
+		return io.ErrUnexpectedEOF
+	}
+	if _, count := pageHead(page); count != 1 {
+		return fmt.Errorf("bucket %x holds %d values, want one", key, count)
+	}
+	return eachLeaf(page, func(bucket bool, k, v []byte) error {
 		switch {
+		case bucket:
+			return errors.New("a bucket where a value should be")
 		case bytes.Equal(key, headBucket) && bytes.Equal(k, headKey):
 			h, err := parseSegmentHead(v)
 			w.tree.head, w.tree.hasHead = h, err == nil

@@ -83,16 +83,32 @@ func (b *Buffer) addDamage(s *segment, found []foundBlock, limit uint64, cause e
 func (b *Buffer) gap(stream uint32, first, last uint64) *Gap {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	g := Gap{Stream: streamName(stream), First: first, Last: last, Reason: Damaged, Detail: "nothing on the card tells why"}
+	return b.explain(Gap{Stream: streamName(stream), First: first, Last: last, Reason: Damaged, Detail: "nothing on the card tells why"})
+}
+
+// gapBefore is gap for numbers lower than any on the card.
+func (b *Buffer) gapBefore(stream uint32, first, last uint64) *Gap {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	confirmed := b.positions.confirmed
+	if first > confirmed {
+		return b.explain(Gap{Stream: streamName(stream), First: first, Last: last, Reason: Damaged, Detail: "its file is gone"})
+	}
+	return b.explain(Gap{Stream: streamName(stream), First: first, Last: min(last, confirmed), Reason: Expired, Detail: "confirmed long ago"})
+}
+
+// explain makes g what an entry of the positions says, if there is one. The
+// caller holds b.mu.
+func (b *Buffer) explain(g Gap) *Gap {
 	for _, e := range b.positions.gaps {
 		switch {
-		case e.last < first:
+		case e.last < g.First:
 			continue
-		case e.first > first: // what lies before it has no explanation
-			g.Last = min(last, e.first-1)
+		case e.first > g.First: // what lies before it has no explanation
+			g.Last = min(g.Last, e.first-1)
 			return &g
 		}
-		found := e.gap(first, min(last, e.last))
+		found := e.gap(g.First, min(g.Last, e.last))
 		return &found
 	}
 	return &g

@@ -109,15 +109,13 @@ func (b *Buffer) writePositions() error {
 	b.positions.stream = b.stream
 	p := b.positions
 	p.gaps = slices.Clone(p.gaps)
-	dirty := b.dirty
 	b.dirty = dirtiness{last: time.Now()}
 	b.mu.Unlock()
 	n, err := b.posFile.write(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err != nil {
-		b.dirty.confirmed = b.dirty.confirmed || dirty.confirmed
-		b.dirty.now = true
+		b.dirty.confirmed = true // a second later, if the card is only full
 		return err
 	}
 	b.count.written.Add(uint64(n))
@@ -193,16 +191,20 @@ func (o *fileOps) makeSegment(path string, size int64) error {
 
 // rotate seals the active segment and puts the prepared one in its place.
 // errNoRoom: there is none.
-func (b *Buffer) rotate(first uint64) (*segment, segmentHead, error) {
+func (b *Buffer) rotate(first uint64) (*segment, error) {
 	b.mu.Lock()
 	old, next := b.active, b.next
 	b.mu.Unlock()
 	if next == "" {
-		return nil, segmentHead{}, errNoRoom
+		return nil, errNoRoom
 	}
-	s := &segment{path: filepath.Join(b.dir, segmentName(first)), first: first, stream: b.stream, size: b.o.SegmentSize, checked: true}
+	now, trusted := b.o.Now()
+	s := &segment{
+		path: filepath.Join(b.dir, segmentName(first)), first: first, stream: b.stream, size: b.o.SegmentSize, checked: true,
+		begin: &segmentHead{stream: b.stream, first: first, begun: now, trusted: trusted},
+	}
 	if err := b.ops.rename(next, s.path); err != nil {
-		return nil, segmentHead{}, fmt.Errorf("begin segment %d: %w", first, err)
+		return nil, fmt.Errorf("begin segment %d: %w", first, err)
 	}
 	err := b.ops.syncDir(b.dir)
 	if err == nil {
@@ -212,13 +214,12 @@ func (b *Buffer) rotate(first uint64) (*segment, segmentHead, error) {
 		err = errors.Join(err, old.close())
 	}
 	if err != nil {
-		return nil, segmentHead{}, fmt.Errorf("begin segment %d: %w", first, err)
+		return nil, fmt.Errorf("begin segment %d: %w", first, err)
 	}
 	b.mu.Lock()
 	b.active, b.next = s, ""
 	b.segments = append(b.segments, s)
 	b.mu.Unlock()
 	b.callKeeper()
-	now, trusted := b.o.Now()
-	return s, segmentHead{stream: b.stream, first: first, begun: now, trusted: trusted}, nil
+	return s, nil
 }

@@ -143,10 +143,15 @@ func (b *Buffer) listFiles() error {
 	return b.ops.remove(files.preparedPath) // of another size, or damaged
 }
 
-// isUnused says whether the file at path is a prepared segment.
+// isUnused says whether the file at path is a prepared segment: as bbolt made it,
+// with its list of free pages in page 2, which bbolt must be able to read once.
 func isUnused(path string) bool {
 	t, err := checkTree(path)
-	return err == nil && t.blocks == 0 && t.pages == 4
+	if err != nil || t.blocks > 0 || t.pages != 4 {
+		return false
+	}
+	db, err := openBolt(path, false)
+	return err == nil && db.Close() == nil
 }
 
 // removeDropped removes files whose drop was recorded just before a power cut.

@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -39,7 +40,8 @@ type Options struct {
 	// CommitEvery is the longest time until a record is durable when nobody
 	// waits for it, and until a changed note is. 0: 5 s.
 	CommitEvery time.Duration
-	// SegmentSize of one file, in bytes. 0: 32 MiB, or a sixth of a small Limit.
+	// SegmentSize of one file, in bytes, rounded down to a power of two. 0: 32 MiB,
+	// or a sixth of a small Limit.
 	SegmentSize int64
 	// QueueBytes bounds what is appended and not yet durable. 0: 8 MiB.
 	QueueBytes int64
@@ -51,10 +53,11 @@ type Options struct {
 	// Now is the wall clock and whether it is right. nil: the system's, trusted.
 	Now func() (wall time.Time, trusted bool)
 	// Check reads a file of the buffer through, as CheckFile does, in a child
-	// process that may die of what it finds there. nil: CheckFile itself.
+	// process that may die of what it finds there. Any error but a shortage of
+	// memory or descriptors sets the file aside. nil: CheckFile itself.
 	Check func(path string) error
-	// Notify is told what a person must know. It must not block, and is called
-	// from Open as well, before there is a buffer to put anything into.
+	// Notify is told what a person must know. It must not block nor call the
+	// buffer, and is called from Open as well, before there is one.
 	Notify func(Notice)
 	// Beat is called whenever the committer's loop turns, at least once per
 	// CommitEvery, however long the queue: a watchdog can be fed by it.
@@ -101,7 +104,8 @@ func (o Options) withDefaults(fs space) (Options, error) {
 	if o.SegmentSize == 0 {
 		o.SegmentSize = max(min(32<<20, o.Limit/minSegments), minSegment)
 	}
-	o.SegmentSize = o.SegmentSize / pageSize * pageSize
+	// bbolt maps a file in powers of two, and finds one of another size full early.
+	o.SegmentSize = 1 << (bits.Len64(uint64(max(o.SegmentSize, 1))) - 1)
 	if o.QueueBytes == 0 {
 		o.QueueBytes = 8 << 20
 	}

@@ -119,10 +119,20 @@ func parsePositions(b []byte) (*positions, error) {
 		g.since, g.detail = time.UnixMilli(int64(f.uvarint())), string(f.bytes())
 		p.gaps = append(p.gaps, g)
 	}
-	if f.failed || len(f.rest) > 0 {
+	if f.failed || len(f.rest) > 0 || !p.possible() {
 		return nil, errors.New("positions do not add up")
 	}
 	return p, nil
+}
+
+// possible says whether the numbers can be meant.
+func (p *positions) possible() bool {
+	const most = 1 << 62
+	ok := p.confirmed < most && p.seen < most && p.replayed < most
+	for _, g := range p.gaps {
+		ok = ok && 0 < g.first && g.first <= g.last && g.last < most
+	}
+	return ok
 }
 
 // fields takes values off the front of rest; after a failure it gives zeros, so

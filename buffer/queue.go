@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -121,18 +122,11 @@ func (q *queue) append(ctx context.Context, records [][]byte, timeout time.Durat
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := cmpErr(w.err, q.refuse); err != nil {
+	if err := cmp.Or(w.err, q.refuse); err != nil {
 		q.unreserve(w)
 		return 0, err
 	}
 	return q.put(records), nil
-}
-
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func (q *queue) enqueue(weight int64) *roomWaiter {
@@ -157,7 +151,7 @@ func (q *queue) giveUp(w *roomWaiter, cause error) error {
 		}
 	}
 	q.unreserve(w)
-	return cmpErr(w.err, cause)
+	return cmp.Or(w.err, cause)
 }
 
 // unreserve gives back the room of a waiter that was called.
@@ -172,11 +166,12 @@ func (q *queue) unreserve(w *roomWaiter) {
 func (q *queue) grant() {
 	for len(q.waiting) > 0 {
 		w := q.waiting[0]
-		if q.refuse != nil {
+		switch {
+		case q.refuse != nil:
 			w.err = q.refuse
-		} else if q.used+w.weight > q.limit {
+		case q.used+w.weight > q.limit:
 			return
-		} else {
+		default:
 			q.used += w.weight
 		}
 		q.waiting = q.waiting[1:]

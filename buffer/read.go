@@ -27,7 +27,7 @@ type Window struct {
 type Gap struct {
 	Stream      string
 	First, Last uint64
-	Reason      string // Damaged, Dropped, LostTail
+	Reason      string // Damaged, Dropped, LostTail; Expired is no loss
 	Detail      string
 	Since       time.Time // when the loss was noticed; zero: not known
 }
@@ -37,15 +37,17 @@ const (
 	Damaged  = "damaged"   // the card gave back something else than was written
 	Dropped  = "dropped"   // given up for newer records, under the policy DropOldest
 	LostTail = "lost_tail" // the end of a stream is gone
+	Expired  = "expired"   // confirmed, and no longer kept for a replay
 )
 
 // A reader serves Read. Its lock also keeps segments from being unlinked while
 // they are read.
 type reader struct {
-	mu    sync.Mutex
-	dec   *decoder
-	block block       // the last one decoded
-	open  [2]*segment // the sealed segments that were read last: a 32-bit board cannot map many
+	mu     sync.Mutex
+	dec    *decoder
+	block  block       // the last one decoded
+	memory []byte      // to read one into
+	open   [2]*segment // the sealed segments that were read last: a 32-bit board cannot map many
 }
 
 func (r *reader) close() { r.dec.close() }
@@ -69,7 +71,7 @@ func (b *Buffer) Read(from uint64, maxRecords, maxBytes int) (Window, error) {
 		}
 		s, beside, next := b.segmentAt(w.from, w.durable)
 		if s == nil {
-			return Window{Gap: b.gap(b.streamOf(beside), w.from, next-1)}, nil
+			return Window{Gap: b.gapBefore(b.streamOf(beside), w.from, next-1)}, nil
 		}
 		err := b.readSegment(&w, s, next)
 		if errors.Is(err, errRepaired) {
@@ -121,7 +123,7 @@ func (b *Buffer) readSegment(w *window, s *segment, next uint64) error {
 	}
 	hole := uint64(0)
 	err := s.view(func(tx *bbolt.Tx) (err error) {
-		hole, err = b.reader.fill(w, tx)
+		hole, err = b.reader.fill(w, s, tx)
 		return err
 	})
 	if err != nil {
@@ -227,7 +229,7 @@ type window struct {
 
 // fill takes records into w until it is full or a hole comes. When from itself
 // is in a hole it returns where that ends; 0: not in this segment.
-func (r *reader) fill(w *window, tx *bbolt.Tx) (hole uint64, err error) {
+func (r *reader) fill(w *window, s *segment, tx *bbolt.Tx) (hole uint64, err error) {
 	c := tx.Cursor()
 	k, _ := c.Seek(numberKey(w.from))
 	if len(k) != 8 || binary.BigEndian.Uint64(k) != w.from {
@@ -242,7 +244,7 @@ func (r *reader) fill(w *window, tx *bbolt.Tx) (hole uint64, err error) {
 			return first, nil
 		}
 		if r.block.head.first != first {
-			if err := r.decode(tx, k); err != nil {
+			if err := r.decode(s, tx.Bucket(k)); err != nil {
 				return 0, err
 			}
 		}
@@ -253,12 +255,15 @@ func (r *reader) fill(w *window, tx *bbolt.Tx) (hole uint64, err error) {
 	return 0, nil
 }
 
-func (r *reader) decode(tx *bbolt.Tx, key []byte) error {
-	bucket := tx.Bucket(key)
-	if bucket == nil {
-		return errors.New("a block without bucket")
+func (r *reader) decode(s *segment, b *bbolt.Bucket) error {
+	if cap(r.memory) > maxSpare || cap(r.block.raw) > maxSpare {
+		r.memory, r.block = nil, block{} // they were made for exceptional blocks
 	}
-	return r.dec.decode(&r.block, bucket.Get(blockKey))
+	stored, err := s.stored(b, &r.memory)
+	if err != nil {
+		return err
+	}
+	return r.dec.decode(&r.block, stored)
 }
 
 // take copies records of a block from number at on, in one piece of memory;

@@ -171,13 +171,12 @@ func (b *Buffer) write(batch *batch) error {
 	}
 	err := errNoRoom
 	if s := b.activeSegment(); s != nil {
-		err = b.put(s, batch.first, stored, nil)
+		err = b.put(s, batch.first, stored)
 	}
 	if errors.Is(err, errNoRoom) {
 		var s *segment
-		var head segmentHead
-		if s, head, err = b.rotate(batch.first); err == nil {
-			err = b.put(s, batch.first, stored, &head)
+		if s, err = b.rotate(batch.first); err == nil {
+			err = b.put(s, batch.first, stored)
 		}
 	}
 	if err != nil {
@@ -193,9 +192,9 @@ func (b *Buffer) activeSegment() *segment {
 	return b.active
 }
 
-func (b *Buffer) put(s *segment, number uint64, stored []byte, head *segmentHead) error {
+func (b *Buffer) put(s *segment, number uint64, stored []byte) error {
 	start := time.Now()
-	written, taken, err := s.put(number, stored, head, b.ops.commit)
+	written, taken, err := s.put(number, stored, b.ops.commit)
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func (b *Buffer) replace(s *segment, found []foundBlock) (aside string, err erro
 		err = errors.Join(b.ops.rename(s.path, aside), b.ops.syncDir(b.dir))
 		b.mu.Lock()
 		b.segments = slices.DeleteFunc(b.segments, func(o *segment) bool { return o == s })
-		b.damaged = append(b.damaged, aside)
+		b.damaged, b.damagedBytes = append(b.damaged, aside), b.damagedBytes+s.size
 		b.mu.Unlock()
 		return aside, err
 	}
@@ -182,11 +182,12 @@ func (b *Buffer) replace(s *segment, found []foundBlock) (aside string, err erro
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	before := s.size
 	s.size, s.checked = fileSize(s.path), true
 	if aside == "" {
 		return s.path + " (not kept)", nil
 	}
-	b.damaged = append(b.damaged, aside)
+	b.damaged, b.damagedBytes = append(b.damaged, aside), b.damagedBytes+before
 	return aside, nil
 }
 

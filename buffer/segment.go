@@ -1,9 +1,11 @@
 package buffer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -33,10 +35,14 @@ type segment struct {
 	begun   time.Time // from its head; zero: not read yet
 	trusted bool      // begun is right
 
-	used int64 // bytes of the file in use before the last commit; 0: not known; the committer's
+	// These are the committer's.
+	begin *segmentHead // to be written with the first block; nil: it was
+	used  int64        // bytes of the file in use before the last commit; 0: not known
+	stuck bool         // bbolt panicked in a commit and holds its lock for ever
 
-	mu sync.RWMutex
-	db *bbolt.DB // nil: closed
+	mu   sync.RWMutex
+	db   *bbolt.DB // nil: closed
+	file *os.File  // for reading blocks; nil: not opened yet
 }
 
 var (
@@ -115,30 +121,35 @@ type segmentHead struct {
 	trusted bool      // the clock was right then
 }
 
-const headVersion = 1
+const (
+	headVersion = 1
+	headSize    = 26 // bytes: version, trusted, stream, first, begun in ms, CRC-32C
+)
 
 func (h segmentHead) encode() []byte {
-	b := []byte{headVersion, 0}
-	if h.trusted {
-		b[1] = 1
-	}
+	b := []byte{headVersion, byte(boolNumber(h.trusted))}
 	b = binary.BigEndian.AppendUint32(b, h.stream)
 	b = binary.BigEndian.AppendUint64(b, h.first)
-	return binary.BigEndian.AppendUint64(b, uint64(h.begun.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.begun.UnixMilli()))
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 func parseSegmentHead(b []byte) (segmentHead, error) {
-	if len(b) > 0 && b[0] > headVersion {
-		return segmentHead{}, fmt.Errorf("segment of format %d: %w", b[0], errNewer)
-	}
-	if len(b) != 22 {
+	if len(b) < headSize {
 		return segmentHead{}, errors.New("no head in the segment")
 	}
+	at := len(b) - 4
+	if crc32.Checksum(b[:at], castagnoli) != binary.BigEndian.Uint32(b[at:]) {
+		return segmentHead{}, errors.New("the segment's head has a wrong checksum")
+	}
+	if b[0] > headVersion {
+		return segmentHead{}, fmt.Errorf("segment of format %d: %w", b[0], errNewer)
+	}
 	return segmentHead{
+		trusted: b[1] == 1,
 		stream:  binary.BigEndian.Uint32(b[2:]),
 		first:   binary.BigEndian.Uint64(b[6:]),
 		begun:   time.UnixMilli(int64(binary.BigEndian.Uint64(b[14:]))),
-		trusted: b[1] == 1,
 	}, nil
 }
 
@@ -147,32 +158,20 @@ func numberKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil,
 // errNoRoom means that the segment cannot take the block; the next one will.
 var errNoRoom = errors.New("segment has no room")
 
-// pages that a commit may need besides those of the block: the root's leaf,
-// split in two, and the branches above it, all of them again while the old ones
-// are not yet free, and the one that bbolt leaves at the end.
-const indexPages = 24
+// indexPages are what a commit may need besides the pages of the block: a leaf of
+// the root and the branches above it, each split in two, while the old ones are
+// not free yet, and the one that bbolt leaves at the end.
+const indexPages = 12
 
-// put commits one block, durably. head goes with the first one. It returns the
-// bytes that were written, and how many more of the file are in use.
-func (s *segment) put(number uint64, stored []byte, head *segmentHead, commit func(*bbolt.Tx) error) (written, taken int64, err error) {
+// put commits one block, durably, with the segment's head when it is the first.
+// It returns the bytes that were written, and how many more of the file are in
+// use.
+func (s *segment) put(number uint64, stored []byte, commit func(*bbolt.Tx) error) (written, taken int64, err error) {
+	s.stuck = true
 	err = guard(s.path, func() error {
-		tx, err := s.db.Begin(true)
-		if err != nil {
-			return err
-		}
-		if err := s.fill(tx, number, stored, head); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-		if s.used > 0 {
-			taken = tx.Size() - s.used // by the commit before
-		}
-		s.used = tx.Size()
-		if err := commit(tx); err != nil {
-			return err
-		}
-		stats := tx.Stats()                       // also valid after the end
-		written = stats.GetPageAlloc() + pageSize // and the meta page
-		return nil
+		written, taken, err = s.commitBlock(number, stored, commit)
+		s.stuck = false
+		return err
 	})
 	if errors.Is(err, berrors.ErrMaxSizeReached) {
 		err = errNoRoom // indexPages was too few; the file would have grown
@@ -180,18 +179,38 @@ func (s *segment) put(number uint64, stored []byte, head *segmentHead, commit fu
 	return written, taken, err
 }
 
-func (s *segment) fill(tx *bbolt.Tx, number uint64, stored []byte, head *segmentHead) error {
+func (s *segment) commitBlock(number uint64, stored []byte, commit func(*bbolt.Tx) error) (written, taken int64, err error) {
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := s.fill(tx, number, stored); err != nil {
+		return 0, 0, errors.Join(err, tx.Rollback())
+	}
+	used := tx.Size() // with what the commit before took
+	if err := commit(tx); err != nil {
+		return 0, 0, err
+	}
+	if s.used > 0 {
+		taken = used - s.used
+	}
+	s.used, s.begin = used, nil
+	stats := tx.Stats()                                // also valid after the end
+	return stats.GetPageAlloc() + pageSize, taken, nil // and the meta page
+}
+
+func (s *segment) fill(tx *bbolt.Tx, number uint64, stored []byte) error {
 	need := int64(len(stored)+pageSize)/pageSize*pageSize + indexPages*pageSize
 	if tx.Size()+need > s.size {
 		return errNoRoom
 	}
 	tx.Cursor().Bucket().FillPercent = 1 // numbers only grow
-	if head != nil {
+	if s.begin != nil {
 		b, err := tx.CreateBucket(headBucket)
 		if err != nil {
 			return err
 		}
-		if err := b.Put(headKey, head.encode()); err != nil {
+		if err := b.Put(headKey, s.begin.encode()); err != nil {
 			return err
 		}
 	}
@@ -219,24 +238,56 @@ func (s *segment) view(f func(tx *bbolt.Tx) error) error {
 func (s *segment) open() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db != nil {
-		return nil
+	var err error
+	if s.db == nil {
+		if s.db, err = openBolt(s.path, true); err != nil {
+			return err
+		}
 	}
-	db, err := openBolt(s.path, true)
-	s.db = db
+	if s.file == nil {
+		s.file, err = os.Open(s.path)
+	}
 	return err
+}
+
+// stored reads the block of a bucket, into memory, which may grow. Only the index
+// is read through bbolt's map of the file: pages of the map that were touched
+// stay resident, and reading through a backlog would make that all of each file.
+func (s *segment) stored(b *bbolt.Bucket, memory *[]byte) (found []byte, err error) {
+	if b == nil {
+		return nil, errors.New("no bucket where a block should be")
+	}
+	if b.Root() == 0 { // the block lies in the index
+		*memory = append((*memory)[:0], b.Get(blockKey)...)
+		return *memory, nil
+	}
+	page, err := readPage(s.file, uint64(b.Root()), uint64(s.size/pageSize), *memory)
+	if err != nil {
+		return nil, err
+	}
+	*memory = page
+	err = eachLeaf(page, func(_ bool, key, value []byte) error {
+		if bytes.Equal(key, blockKey) {
+			found = value
+		}
+		return nil
+	})
+	return found, err
 }
 
 // close waits for readers.
 func (s *segment) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db == nil {
-		return nil
+	var errs []error
+	if s.db != nil && !s.stuck {
+		errs = append(errs, guard(s.path, s.db.Close))
 	}
-	db := s.db
-	s.db = nil
-	return guard(s.path, db.Close)
+	if s.file != nil {
+		errs = append(errs, s.file.Close())
+	}
+	s.db, s.file = nil, nil
+	return errors.Join(errs...)
 }
 
 // head reads the segment's head.

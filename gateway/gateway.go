@@ -19,6 +19,7 @@ import (
 	"github.com/plantgate/plantgate/gateway/internal/clock"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/control"
+	"github.com/plantgate/plantgate/gateway/internal/envelope"
 	"github.com/plantgate/plantgate/gateway/internal/forward"
 	"github.com/plantgate/plantgate/gateway/internal/ingest"
 	"github.com/plantgate/plantgate/gateway/internal/journal"
@@ -157,11 +158,35 @@ func (g *gateway) makeStore() error {
 	g.store = &store{
 		open:     g.openBuffer,
 		forward:  func(b *buffer.Buffer) *forward.Forwarder { return forward.New(kafka, b, g.clock) },
-		attach:   g.ingest.Attach,
+		attach:   g.attach,
 		failures: newFailures(g.runtimeDir()),
 		log:      g.log,
 	}
 	return nil
+}
+
+// attach opens the way into the buffer. A board whose clock is not set yet says
+// no earlier time than that of the newest record: what was taken later must not
+// look older.
+func (g *gateway) attach(b *buffer.Buffer) {
+	if wall, ok := newestTime(b, g.clock); ok {
+		g.clock.SetFloor(wall.UnixMilli())
+	}
+	g.ingest.Attach(b)
+}
+
+func newestTime(b *buffer.Buffer, c *clock.Clock) (time.Time, bool) {
+	last, _ := b.Durable()
+	w, err := b.Read(last, 1, buffer.MaxRecord)
+	if err != nil || len(w.Records) == 0 {
+		return time.Time{}, false // nothing there, or damaged: forward will say so
+	}
+	e, err := envelope.Parse(w.Records[0])
+	if err != nil {
+		return time.Time{}, false
+	}
+	taken, _, _ := c.Resolve(e.Taken)
+	return taken, true
 }
 
 // runtimeDir is a folder that does not lie on the card, where systemd gives one.

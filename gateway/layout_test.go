@@ -69,7 +69,7 @@ var layout = []row{
 	{"gateway/internal/ingest", []string{"reading", "buffer", "drivers/dialect", "gateway/internal/clock", "gateway/internal/envelope", "golang.org/x/sync/..."},
 		"it is handed its decoders, and knows neither mochi nor Kafka"},
 	{"gateway/internal/forward", []string{"reading", "buffer", "gateway/internal/clock", "gateway/internal/envelope",
-		"github.com/twmb/franz-go/...", "github.com/prometheus/client_golang/prometheus", "golang.org/x/sync/..."},
+		"github.com/twmb/franz-go/...", "github.com/klauspost/compress/zstd", "github.com/prometheus/client_golang/prometheus", "golang.org/x/sync/..."},
 		"it takes records from the card to Kafka, wherever they came from"},
 	{"gateway/internal/verify", []string{"reading", "gateway/internal/forward", "github.com/twmb/franz-go/..."},
 		"it judges by what is in Kafka and never looks at the card"},

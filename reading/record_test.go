@@ -43,7 +43,7 @@ func TestRecordIsWrittenExactlySo(t *testing.T) {
 	probe := reading.Reading{Device: "Grüne \"Minze\"\n", Channel: "2", Source: "ads1115", Calibration: "basil-1", Dup: true, Values: []reading.Value{
 		{Metric: reading.SoilMoisture, Number: 41, Suspect: true},
 		{Metric: reading.SoilMoistureRaw, Number: 12800},
-		{Metric: reading.SoilVoltage, Number: -0.0, Suspect: true},
+		{Metric: reading.SoilVoltage, Number: math.Copysign(0, -1), Suspect: true},
 		{Metric: reading.Energy, Number: 1e-9}, {Metric: reading.Power, Number: 1e30},
 	}}
 	uncertain := head
@@ -122,7 +122,7 @@ func FuzzRecordRoundTrip(f *testing.F) {
 		}}
 		const year9999 = 253402300799999
 		if r.Validate() != nil || ms < 0 || ms > year9999 {
-			t.Skip()
+			return
 		}
 		h := reading.Head{Gateway: "pi1", Stream: "6f2c9a1e", Seq: seq, Time: time.UnixMilli(ms).UTC(), Quality: r.Quality()}
 		line := record(t, h, r)

@@ -111,10 +111,10 @@ func (b *Broker) admit(ctx context.Context, socket net.Conn, l *Listener) {
 }
 
 func (b *Broker) turnAway(c *conn, reason refusal, why string) {
-	c.abandon()
 	if b.counters.refuse(reason) {
 		b.log.Warn("connection turned away", "reason", why, "from", c.from.String())
 	}
+	c.abandon()
 }
 
 // start runs the two goroutines of a connection, if the broker is not stopping.
@@ -127,7 +127,7 @@ func (b *Broker) start(ctx context.Context, c *conn) bool {
 	g := gate{b.options.Wait, b.options.Durable}
 	b.serving.Go(func() {
 		if err := c.write(ctx, g); err != nil && !c.internal {
-			b.counters.lost(err)
+			b.counters.losses.Add(1)
 			b.log.Debug("connection closed", "from", c.from.String(), "error", err)
 		}
 	})
@@ -183,8 +183,8 @@ func (b *Broker) establish(c *conn) (err error) {
 }
 
 // settle does what mochi leaves undone when it ends a connection by a panic, or
-// between taking the session over and answering, or because the hook stopped
-// the client, which it takes for a farewell.
+// between taking the session over and answering, or because someone else closed
+// it.
 func (b *Broker) settle(ctx context.Context, c *conn) {
 	cl := c.client.Load()
 	if cl == nil {

@@ -3,14 +3,19 @@ package broker_test
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/plantgate/plantgate/gateway/internal/broker"
 )
@@ -56,7 +61,7 @@ func publishAll(addr string, client, window, n int) error {
 	}
 	defer c.Close()
 	r := bufio.NewReader(c)
-	if _, err := c.Write(connect4(fmt.Sprintf("bench%d", client))); err != nil {
+	if _, err := c.Write(hello{id: fmt.Sprint("bench", client)}.bytes()); err != nil {
 		return err
 	}
 	if _, err := io.ReadFull(r, make([]byte, 4)); err != nil {
@@ -99,11 +104,6 @@ func publishAll(addr string, client, window, n int) error {
 	return <-failed
 }
 
-func connect4(id string) []byte {
-	body := append([]byte{0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, byte(len(id))}, id...)
-	return append([]byte{0x10, byte(len(body))}, body...)
-}
-
 func appendPublish(dst []byte, topic string, qos byte, id uint16, payload []byte) []byte {
 	size := 2 + len(topic) + len(payload)
 	if qos > 0 {
@@ -119,6 +119,25 @@ func appendPublish(dst []byte, topic string, qos byte, id uint16, payload []byte
 	return append(dst, payload...)
 }
 
+// BenchmarkMochiAlone is the same load on mochi without store, limits and
+// rules, which answers at once: what there is to lose.
+func BenchmarkMochiAlone(b *testing.B) {
+	s := mqtt.New(&mqtt.Options{Logger: slog.New(slog.DiscardHandler)})
+	l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: "127.0.0.1:0"})
+	if err := errors.Join(s.AddHook(new(allow), nil), s.AddListener(l), s.Serve()); err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	load(b, l.Address(), 50, 10, b.N)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+type allow struct{ mqtt.HookBase }
+
+func (*allow) Provides(b byte) bool                                    { return b == mqtt.OnACLCheck || b == mqtt.OnConnectAuthenticate }
+func (*allow) OnACLCheck(*mqtt.Client, string, bool) bool              { return true }
+func (*allow) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+
 var outside = flag.String("broker", "", "address of another broker for BenchmarkOutside")
 
 // BenchmarkOutside puts the same load on any broker: go test -bench Outside
@@ -129,5 +148,4 @@ func BenchmarkOutside(b *testing.B) {
 	}
 	load(b, *outside, 50, 10, b.N)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
-	_ = os.Stdout
 }

@@ -5,7 +5,9 @@
 // durable (Options.Wait), whatever connection it leaves on; that a message
 // which could not be stored is never answered; that no client, however slow,
 // broken or malicious, stops the others; and that Run ends within three
-// seconds. Subscribers are served at QoS 0: Kafka is the durable consumer.
+// seconds. Subscribers are served at QoS 0: Kafka is the durable consumer. A
+// QoS 2 message arrives exactly once while the broker runs, at least once over
+// a restart.
 //
 // It does not know what messages mean, where they are stored, or that there is
 // a Kafka.
@@ -54,18 +56,19 @@ type Listener struct {
 
 // Limits bound what clients can cost. A zero means the default.
 type Limits struct {
-	Connections    int           // open at a time; 512
-	PerAddress     int           // of these, from one address (IPv6: one /64); 128
-	Sessions       int           // connected and remembered clients; 1024
-	Subscriptions  int           // of one client; 256
-	TopicLevels    int           // of a topic or filter; 32
-	PacketSize     uint32        // bytes; 1 MiB
-	HeldBytes      int           // waiting to leave on one connection; 512 KiB
-	RetainedBytes  int           // of all retained messages; 8 MiB
-	ConnectTimeout time.Duration // from accept to CONNECT, the TLS handshake apart; 5 s
-	WriteTimeout   time.Duration // a client must take what is sent to it within; 2 s
-	DrainTimeout   time.Duration // what is durable may still leave a closed connection for; 2 s
-	StopTimeout    time.Duration // the same for all connections together at the end of Run; 1 s
+	Connections         int           // open at a time; 512
+	PerAddress          int           // of these, from one address (IPv6: one /64); 128
+	Sessions            int           // connected and remembered clients; 1024
+	Subscriptions       int           // of one client; 8192: home automation has one for each thing it knows
+	DeviceSubscriptions int           // of one client whose role is Device; 256
+	TopicLevels         int           // of a topic or filter; 16
+	PacketSize          uint32        // bytes; 1 MiB
+	HeldBytes           int           // waiting to leave on one connection; 512 KiB
+	RetainedBytes       int           // of memory for all retained messages; 16 MiB
+	ConnectTimeout      time.Duration // from accept to CONNECT, the TLS handshake apart; 5 s
+	WriteTimeout        time.Duration // a client must take what is sent to it within; 2 s
+	DrainTimeout        time.Duration // what is durable may still leave a closed connection for; 2 s
+	StopTimeout         time.Duration // the same for all connections together at the end of Run; 1 s
 }
 
 // Options are what a Broker needs.
@@ -132,11 +135,12 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 512)
 	set(&l.PerAddress, 128)
 	set(&l.Sessions, 1024)
-	set(&l.Subscriptions, 256)
-	set(&l.TopicLevels, 32)
+	set(&l.Subscriptions, 8192)
+	set(&l.DeviceSubscriptions, 256)
+	set(&l.TopicLevels, 16)
 	set(&l.PacketSize, 1<<20)
 	set(&l.HeldBytes, 512<<10)
-	set(&l.RetainedBytes, 8<<20)
+	set(&l.RetainedBytes, 16<<20)
 	set(&l.ConnectTimeout, 5*time.Second)
 	set(&l.WriteTimeout, 2*time.Second)
 	set(&l.DrainTimeout, 2*time.Second)

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -84,9 +85,10 @@ func frame(head byte, body []byte) []byte {
 // A client speaks MQTT byte by byte, so that a test sees what leaves.
 type client struct {
 	net.Conn
-	t       testing.TB
-	r       *bufio.Reader
-	version byte
+	t        testing.TB
+	r        *bufio.Reader
+	version  byte
+	patience time.Duration // to wait for a packet; 0: ten seconds
 }
 
 // client connects over TCP and expects to be let in.
@@ -95,9 +97,14 @@ func (r *rig) client(t testing.TB, h hello) *client {
 	return letIn(t, r.dial(t), h)
 }
 
+// newClient has not yet said hello; version 0 is 4.
+func newClient(t testing.TB, conn net.Conn, version byte) *client {
+	return &client{Conn: conn, t: t, r: bufio.NewReader(conn), version: max(version, 4)}
+}
+
 func letIn(t testing.TB, conn net.Conn, h hello) *client {
 	t.Helper()
-	c := &client{conn, t, bufio.NewReader(conn), max(h.version, 4)}
+	c := newClient(t, conn, h.version)
 	c.send(h.bytes())
 	if head, body := c.packet(); head != 0x20 || len(body) < 2 || body[1] != 0 {
 		t.Fatalf("answer to CONNECT: %x %x, want a CONNACK with code 0", head, body)
@@ -153,10 +160,10 @@ func (c *client) subscription(filters ...string) []byte {
 	return frame(0x82, body)
 }
 
-// packet reads one packet within ten seconds.
+// packet reads one packet.
 func (c *client) packet() (head byte, body []byte) {
 	c.t.Helper()
-	head, body, err := c.read(10 * time.Second)
+	head, body, err := c.read(cmp.Or(c.patience, 10*time.Second))
 	if err != nil {
 		c.t.Fatalf("read packet: %v", err)
 	}

@@ -79,7 +79,7 @@ func (c *conn) SetDeadline(time.Time) error { return nil }
 // Read reads until the connection closes. Bytes that arrive later are not
 // handled any more.
 func (c *conn) Read(p []byte) (int, error) {
-	if err := c.extend(time.Now()); err != nil {
+	if err := c.extend(); err != nil {
 		return 0, err
 	}
 	// Close may have set its deadline just before extend replaced it.
@@ -96,22 +96,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// extend moves the read deadline on. Setting it costs a system-wide timer each
-// time, so it is moved by an eighth of the silence allowed or not at all.
-func (c *conn) extend(now time.Time) error {
+// extend allows the client another silence from now on.
+func (c *conn) extend() error {
 	idle := time.Duration(c.idle.Load())
-	r := &c.reader
 	switch {
 	case idle == 0: // the deadline for CONNECT stays
 		return nil
-	case idle < 0 && r.extended.IsZero():
-		r.extended = now
+	case idle < 0:
 		return c.Conn.SetReadDeadline(time.Time{})
-	case idle > 0 && now.Sub(r.extended) > idle/8:
-		r.extended = now
-		return c.Conn.SetReadDeadline(now.Add(idle))
 	}
-	return nil
+	return c.Conn.SetReadDeadline(time.Now().Add(idle))
 }
 
 // disconnect3 is a DISCONNECT without reason. mochi sends it to clients of MQTT

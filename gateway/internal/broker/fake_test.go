@@ -1,10 +1,8 @@
 package broker_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -120,8 +118,6 @@ var (
 	errReject = packets.ErrRejectPacket
 	errIgnore = packets.CodeSuccessIgnore
 )
-
-func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }
 
 // hold makes the card hang; release lets it go on.
 func (s *store) hold() {

@@ -71,10 +71,12 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 }
 
 // OnDisconnect implements mqtt.Hook: before mochi decides what becomes of the
-// session.
-func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
+// session. When it found the client closed between two packets it took that for
+// a farewell, whoever closed it, and forgot the will.
+func (h *hook) OnDisconnect(cl *mqtt.Client, err error, _ bool) {
 	c := connOf(cl)
 	c.reader.ended = true
+	c.reader.willOwed = err == nil && cl.StopCause() != packets.CodeDisconnect
 	h.b.sessions.detach(c)
 }
 

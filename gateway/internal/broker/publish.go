@@ -59,15 +59,15 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 		return true
 	case !write:
 		return who.user.Role.MaySubscribe(topic)
-	case h.b.judge(&c.reader, who, topic):
+	case h.b.allowed(&c.reader, who, topic):
 		c.reader.denied = false
 		return true
 	}
 	return h.deny(c, cl, *who, topic)
 }
 
-// judge remembers the last topic: most clients have one or two.
-func (b *Broker) judge(r *reader, who *account, topic string) bool {
+// allowed remembers the last topic: most clients have one or two.
+func (b *Broker) allowed(r *reader, who *account, topic string) bool {
 	if r.judged != who || r.topic != topic {
 		r.judged, r.topic, r.may = who, topic, b.mayPublish(*who, topic)
 	}
@@ -140,7 +140,6 @@ func (h *hook) turnAway(c *conn, cl *mqtt.Client, err error) error {
 			"client", cl.ID, "error", err, "not_before", wait.String())
 	}
 	c.reader.refused = true
-	c.reader.willOwed = true // mochi takes what follows for a farewell
 	cl.Stop(err)
 	return packets.ErrRejectPacket
 }

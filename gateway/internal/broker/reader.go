@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 )
@@ -14,9 +13,8 @@ var errNotConnect = errors.New("first packet is no CONNECT, or too long")
 
 // A reader is what one connection's reading goroutine remembers.
 type reader struct {
-	extended time.Time // when the read deadline was last moved
-	header   int       // bytes seen of the first packet's header; -1: all of it
-	length   int       // its length so far
+	header int // bytes seen of the first packet's header; -1: all of it
+	length int // its length so far
 
 	key      string         // what the client's delay is known by
 	delayed  bool           // a message of it was turned away before

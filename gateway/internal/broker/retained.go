@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -21,6 +22,7 @@ import (
 const (
 	saveAfter    = 4 * time.Second // of the first change; with the write it is less than five
 	messageCost  = 1 << 10         // bytes that mochi needs for a retained message besides its payload
+	levelCost    = 1 << 9          // bytes for each level of a topic, where no other shares it
 	allocateStep = 64 << 10        // bytes; bbolt's own is 16 MiB
 )
 
@@ -64,7 +66,7 @@ func (r *retained) fits(topic string, size int) bool {
 	if _, ok := r.server.Topics.Retained.Get(topic); ok || size == 0 {
 		return true
 	}
-	cost := int64(len(topic) + size + messageCost)
+	cost := costOf(topic, size)
 	if r.bytes.Add(cost) > int64(r.limit) {
 		r.bytes.Add(-cost)
 		return false
@@ -92,7 +94,7 @@ func (r *retained) open() {
 		return
 	}
 	err := guard(r.load)
-	if damaged(err) {
+	if errors.Is(err, errDamaged) {
 		err = errors.Join(r.setAside(err), guard(r.load))
 	}
 	r.report(err)
@@ -115,7 +117,7 @@ func (r *retained) save() {
 		return
 	}
 	err := guard(r.write)
-	if damaged(err) {
+	if errors.Is(err, errDamaged) {
 		err = r.setAside(err)
 	}
 	if err != nil {
@@ -148,9 +150,14 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-func damaged(err error) bool {
-	return errors.Is(err, errDamaged) || errors.Is(err, bolterrors.ErrInvalid) ||
-		errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch)
+// openError tells damage from what the system says: no room, no permission, a
+// folder that is not there, another process that has the file.
+func openError(err error) error {
+	var no syscall.Errno
+	if errors.As(err, &no) || errors.Is(err, bolterrors.ErrTimeout) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDamaged, err)
 }
 
 // setAside moves a damaged file out of the way. What bbolt still holds of it
@@ -173,7 +180,7 @@ func (r *retained) load() error {
 	// goroutine whose panic at a damaged page nobody can recover.
 	db, err := bbolt.Open(r.path, 0o600, &bbolt.Options{Timeout: time.Second, PageSize: 4096})
 	if err != nil {
-		return fmt.Errorf("open %s: %w", r.path, err)
+		return openError(fmt.Errorf("open %s: %w", r.path, err))
 	}
 	db.AllocSize = allocateStep
 	r.saved = make(map[string]uint64)
@@ -267,7 +274,50 @@ func (r *retained) compare(all map[string]packets.Packet) (put map[string][]byte
 
 func cost(all map[string]packets.Packet) (sum int64) {
 	for topic, pk := range all {
-		sum += int64(len(topic) + len(pk.Payload) + messageCost)
+		sum += costOf(topic, len(pk.Payload))
 	}
 	return sum
+}
+
+func costOf(topic string, size int) int64 {
+	return int64(len(topic) + size + messageCost + levelCost*(1+strings.Count(topic, "/")))
+}
+
+// matching returns the topics that filter matches and that have a retained
+// message. mochi's own search (Topics.Messages) reads nodes of its tree that
+// others write, without a lock.
+func (r *retained) matching(filter string) (topics []string) {
+	if !strings.ContainsAny(filter, "+#") {
+		return []string{filter}
+	}
+	for topic := range r.server.Topics.Retained.GetAll() {
+		if matches(filter, topic) {
+			topics = append(topics, topic)
+		}
+	}
+	return topics
+}
+
+// matches follows MQTT 5.0 section 4.7: + is one level, # all that follow and
+// the one before, and neither stands for a first level that begins with $.
+func matches(filter, topic string) bool {
+	if strings.HasPrefix(topic, "$") && (filter[0] == '+' || filter[0] == '#') {
+		return false
+	}
+	for more := true; filter != "#"; {
+		if !more {
+			return false
+		}
+		var want, level string
+		var wantMore bool
+		want, filter, wantMore = strings.Cut(filter, "/")
+		level, topic, more = strings.Cut(topic, "/")
+		if want != "+" && want != level {
+			return false
+		}
+		if !wantMore {
+			return !more
+		}
+	}
+	return true
 }

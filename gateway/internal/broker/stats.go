@@ -94,8 +94,6 @@ func (c *counters) panicked() (log bool) {
 	return due(&c.paniced)
 }
 
-func (c *counters) lost(error) { c.losses.Add(1) }
-
 func due(last *atomic.Int64) bool {
 	then, now := last.Load(), time.Now().Unix()
 	return (now-then >= 60 || now < then) && last.CompareAndSwap(then, now)

@@ -5,6 +5,8 @@ import (
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/plantgate/plantgate/gateway/internal/users"
 )
 
 // A subscription is one filter of a SUBSCRIBE.
@@ -26,7 +28,11 @@ const (
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c := connOf(cl)
 	c.reader.asked = c.reader.asked[:0]
-	room := h.b.options.Limits.Subscriptions - cl.State.Subscriptions.Len()
+	room := h.b.options.Limits.Subscriptions
+	if c.account.Load().user.Role == users.Device {
+		room = h.b.options.Limits.DeviceSubscriptions
+	}
+	room -= cl.State.Subscriptions.Len()
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
 		_, existed := cl.State.Subscriptions.Get(f.Filter)
@@ -76,11 +82,11 @@ func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) 
 // all. Each message is looked up again just before it is sent: one published
 // meanwhile may have left already, and the older must not come after it.
 func (h *hook) sendRetained(c *conn, cl *mqtt.Client, s subscription) error {
-	for _, m := range h.b.server.Topics.Messages(s.filter) {
+	for _, topic := range h.b.retained.matching(s.filter) {
 		if err := h.room(c); err != nil {
 			return err
 		}
-		now, ok := h.b.server.Topics.Retained.Get(m.TopicName)
+		now, ok := h.b.server.Topics.Retained.Get(topic)
 		if !ok || s.noLocal && now.Origin == cl.ID || !h.OnACLCheck(cl, now.TopicName, false) {
 			continue
 		}

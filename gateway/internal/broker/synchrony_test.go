@@ -48,9 +48,7 @@ func TestUnstoredIsNotAcknowledgedOnNewConnection(t *testing.T) {
 				synctest.Wait()
 				first.Close()
 
-				conn := net.dial(t, "")
-				second := &client{Conn: conn, t: t, r: first.r, version: version}
-				second.r.Reset(conn)
+				second := newClient(t, net.dial(t, ""), version)
 				second.send(h.bytes())
 				second.send(second.message(dup, "a", 2, 7, "x"))
 				second.wantSilence(30 * time.Second)
@@ -189,8 +187,7 @@ func TestRefusedClientStaysAway(t *testing.T) {
 		for _, wait := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
 			letIn(t, net.dial(t, ""), hello{id: "a"}).publish("a", 1, 1, "x")
 			time.Sleep(time.Duration(wait)*time.Second - time.Millisecond)
-			early := &client{Conn: net.dial(t, ""), t: t, version: 4}
-			early.r = newReader(early.Conn)
+			early := newClient(t, net.dial(t, ""), 4)
 			early.send(hello{id: "a"}.bytes())
 			early.want(0x20, 2, 0, 3) // server unavailable
 			early.wantClosed()
@@ -202,6 +199,77 @@ func TestRefusedClientStaysAway(t *testing.T) {
 		c.want(ack(puback, 1)...)
 		letIn(t, net.dial(t, ""), hello{id: "b"})
 	})
+}
+
+// A commit frees the answers to many messages. One write for each would cost as
+// much as all the rest.
+func TestAnswersOfOneCommitLeaveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, net := inBubble(t, nil)
+		c := letIn(t, net.dial(t, ""), hello{id: "a"})
+		r.store.hold()
+		for id := range uint16(50) {
+			c.publish("a", 1, id+1, "x")
+		}
+		synctest.Wait()
+		r.store.release()
+		if n, err := c.Conn.Read(make([]byte, 1000)); n != 50*4 {
+			t.Errorf("one read got %d bytes (%v), want %d", n, err, 50*4)
+		}
+	})
+}
+
+// A connection that mochi closes still gets what becomes durable within two
+// seconds; here another took its session over.
+func TestClosedConnectionGetsItsAnswers(t *testing.T) {
+	for wait, answered := range map[time.Duration]bool{1900 * time.Millisecond: true, 2100 * time.Millisecond: false} {
+		t.Run(wait.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, net := inBubble(t, nil)
+				c := letIn(t, net.dial(t, ""), hello{id: "a"})
+				r.store.hold()
+				c.publish("a", 1, 1, "x")
+				synctest.Wait()
+				if _, err := net.dial(t, "").Write(hello{id: "a"}.bytes()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(wait)
+				r.store.release()
+				if answered {
+					c.want(ack(puback, 1)...)
+				}
+				c.wantClosed()
+			})
+		})
+	}
+}
+
+// The end of the gateway is a crash with manners: the last commit comes within
+// a second or not at all.
+func TestStopSendsWhatIsStored(t *testing.T) {
+	for wait, answered := range map[time.Duration]bool{900 * time.Millisecond: true, 1100 * time.Millisecond: false} {
+		t.Run(wait.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, net := inBubble(t, nil)
+				a := letIn(t, net.dial(t, ""), hello{id: "a"})
+				b := letIn(t, net.dial(t, ""), hello{id: "b"})
+				r.store.hold()
+				a.publish("a", 1, 1, "x")
+				b.publish("b", 1, 1, "x")
+				synctest.Wait()
+				go r.stop()
+				time.Sleep(wait)
+				r.store.release()
+				r.store.commit() // its own goroutine has stopped
+				if answered {
+					a.want(ack(puback, 1)...)
+					b.want(ack(puback, 1)...)
+				}
+				a.wantClosed()
+				b.wantClosed()
+			})
+		})
+	}
 }
 
 // A slow card slows the senders. Without a bound a device that sends faster

@@ -13,8 +13,8 @@ const (
 	// How far ahead the mark of what leaves uncorrected is set. What is taken
 	// before the mark will not be corrected, so it is short at first; it grows
 	// because each step is a write to the card, for as long as there is no NTP.
-	minStep = time.Minute
-	maxStep = 10 * time.Minute
+	minMarkStep = time.Minute
+	maxMarkStep = 10 * time.Minute
 	// The mark moves on before it is reached, by more than a look and a write
 	// to a slow card take, so that nothing waits for it.
 	markMargin = 5 * time.Second
@@ -91,7 +91,7 @@ func (c *Clock) wait(boottime time.Duration) {
 		return
 	}
 	if now.Boottime+markMargin.Milliseconds() >= c.current.Before {
-		c.current.Before = now.Boottime + min(max(boottime/10, minStep), maxStep).Milliseconds()
+		c.current.Before = now.Boottime + min(max(boottime/10, minMarkStep), maxMarkStep).Milliseconds()
 	}
 }
 

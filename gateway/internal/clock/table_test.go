@@ -159,6 +159,23 @@ func TestUnusableStateIsSetAside(t *testing.T) {
 	}
 }
 
+// A clock that is right from the start has nothing to watch; what it met when it
+// was opened is told all the same.
+func TestFileSetAsideIsToldWhenTheClockIsRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoard(t, 0)
+		b.trust = true
+		if err := os.WriteFile(b.path, []byte("nonsense"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.start(t)
+		defer b.stop()
+		if events := b.noted(t, reading.FileSetAside); len(events) != 1 {
+			t.Errorf("%d events, want one file_set_aside", len(events))
+		}
+	})
+}
+
 // After its file was lost, a boot must not get the number of an older one: that
 // one's readings would be corrected by the wrong offset.
 func TestLostStateDoesNotGiveABootsNumberAway(t *testing.T) {

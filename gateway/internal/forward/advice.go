@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -40,6 +41,17 @@ func (e *announcedAddress) Error() string {
 	return fmt.Sprintf("%v (address %s is what Kafka announces)", e.err, e.address)
 }
 func (e *announcedAddress) Unwrap() error { return e.err }
+
+// A handshakeFailed error says that TLS was tried.
+type handshakeFailed struct {
+	address string
+	err     error
+}
+
+func (e *handshakeFailed) Error() string {
+	return fmt.Sprintf("TLS handshake with %s: %v", e.address, e.err)
+}
+func (e *handshakeFailed) Unwrap() error { return e.err }
 
 // Advice says what a person can do about err, "" when there is nothing better
 // than the error itself. The cases go from the particular to the general.
@@ -92,6 +104,7 @@ func adviseTLS(err error) string {
 		name      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		alert     tls.AlertError
+		handshake *handshakeFailed
 	)
 	text := err.Error()
 	switch {
@@ -111,6 +124,8 @@ func adviseTLS(err error) string {
 		return "the broker closes TLS connections: remove kafka.tls or use the TLS listener's port"
 	case strings.Contains(text, "is SASL missing?"):
 		return "the broker closed the connection: does it want kafka.sasl, or is the password wrong?"
+	case errors.As(err, &handshake):
+		return "nothing there answers in TLS: remove kafka.tls or use the TLS listener's port"
 	case strings.Contains(text, "the beginning of an HTTP response"):
 		return "a web server answers there: kafka.brokers needs Kafka's port, usually 9092"
 	case strings.Contains(text, "invalid large response size"):
@@ -137,6 +152,8 @@ func adviseAddress(err error) string {
 		return "there is no way to that host: check the network of this board and kafka.brokers"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		return "no answer: check host and port in kafka.brokers, and firewalls between"
+	case errors.Is(err, io.EOF):
+		return "the broker closes the connection: check kafka.tls and kafka.sasl with its user and password"
 	default:
 		return ""
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package forward_test
 
 import (
@@ -9,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/plantgate/plantgate/buffer"
 	"github.com/plantgate/plantgate/gateway/internal/clock"
@@ -27,6 +31,7 @@ func BenchmarkDrain(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer broker.Close()
+	broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.TopicAuthorizationFailed, Count: -1}) // nothing is there to be read back
 	dir := b.TempDir()
 	buf, err := buffer.Open(filepath.Join(dir, "buffer"), buffer.Options{Limit: 2 << 30, Reserve: -1})
 	if err != nil {

@@ -14,7 +14,6 @@ type client struct {
 }
 
 func (f *Forwarder) newClient() (*client, error) {
-	f.witness.forget()
 	c := new(client)
 	opts := append(f.o.produceOpts(c.batchLimit),
 		kgo.WithHooks(f.witness),

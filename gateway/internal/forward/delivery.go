@@ -190,6 +190,7 @@ func (d *delivery) settle() {
 // newWatch starts to watch a counter that grows with every record that came
 // through.
 func (f *Forwarder) newWatch(moved *atomic.Uint64) *watch {
+	f.witness.forget()
 	return &watch{f: f, moved: moved, last: moved.Load(), since: time.Now(), limit: f.stallLimit()}
 }
 

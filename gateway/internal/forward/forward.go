@@ -43,14 +43,15 @@ type Forwarder struct {
 	positions positions
 	confirmed uint64 // all through here is in Kafka
 	stalls    int    // clients in a row that were given up because nothing moved
+	unread    int    // attempts in a row in which records could not be read back
 	said      sayings
 }
 
 // sayings are log lines that must not come with every record or attempt.
 type sayings struct {
-	devices   bool // the devices topic is missing
-	unchecked bool // records cannot be read back
-	poison    time.Time
+	devices    bool // the devices topic is missing
+	unreadable bool // records cannot be read back
+	poison     time.Time
 }
 
 // New prepares a forwarder; it does not reach for Kafka before Run.
@@ -157,6 +158,7 @@ func (f *Forwarder) connect(ctx context.Context) (*client, error) {
 // open makes a client, or takes the one that only could not reach Kafka, and
 // looks for the topics. It returns the client in any case.
 func (f *Forwarder) open(ctx context.Context, c *client) (*client, error) {
+	f.witness.forget()
 	if c == nil {
 		var err error
 		if c, err = f.newClient(); err != nil {
@@ -166,17 +168,14 @@ func (f *Forwarder) open(ctx context.Context, c *client) (*client, error) {
 	return c, f.ensureTopics(ctx, c)
 }
 
-// because prefers what the client saw below to what it made of it.
+// because prefers what the client saw below to what it made of it, unless Kafka
+// itself has answered.
 func (f *Forwarder) because(err error) error {
-	if cause := f.witness.lastCause(); cause != nil && isVague(err) {
+	var missing *topicMissing
+	if cause := f.witness.lastCause(); cause != nil && !isAnswer(err) && !errors.As(err, &missing) {
 		return cause
 	}
 	return err
-}
-
-// isVague: an attempt that ran out of time says nothing about why.
-func isVague(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, errStalled)
 }
 
 // errStalled gives up a client in which nothing moves.

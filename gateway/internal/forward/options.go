@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -176,7 +177,7 @@ func (o Options) dial(ctx context.Context, network, address string) (net.Conn, e
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close() // the handshake's error is the one that helps
-		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
+		return nil, &handshakeFailed{address: address, err: err}
 	}
 	return secure, nil
 }
@@ -214,7 +215,10 @@ func (o Options) produceOpts(batchLimit func(topic string) int32) []kgo.Opt {
 func compression(name string) ([]kgo.CompressionCodec, error) {
 	switch strings.ToLower(name) {
 	case "", "zstd":
-		return []kgo.CompressionCodec{kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()}, nil
+		// The fastest level: half the time of the usual one, for a tenth more
+		// bytes.
+		fast := kgo.ZstdCompression().WithLevel(int(zstd.SpeedFastest))
+		return []kgo.CompressionCodec{fast, kgo.SnappyCompression(), kgo.NoCompression()}, nil
 	case "snappy":
 		return []kgo.CompressionCodec{kgo.SnappyCompression(), kgo.NoCompression()}, nil
 	case "lz4":

@@ -172,6 +172,15 @@ func (p *positions) lacks(l lane, number uint64) bool {
 	})
 }
 
+// lacking names the partitions that lack something.
+func (p *positions) lacking() string {
+	var names []string
+	for _, r := range p.refills {
+		names = append(names, fmt.Sprintf("%s/%d", r.lane.topic, r.lane.partition))
+	}
+	return strings.Join(names, ", ")
+}
+
 // recordID finds the identity of a record of ours, in whichever topic it is.
 func recordID(r *kgo.Record) []byte {
 	for i := range r.Headers {

@@ -10,11 +10,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// errNotAllowed: the user may write the topics but not read them.
-var errNotAllowed = errors.New("kafka does not let us read the topic back")
+// errUnreadable: the records cannot be read back, so that only the length of a
+// log can tell whether it was rewound.
+var errUnreadable = errors.New("kafka topics cannot be read back")
 
-// readIDs returns the identity of each record in the given parts, nil where
-// reading is not allowed.
+// maxUnread is how many attempts in a row may fail before forward does without
+// the answer. A topic that takes records and does not give them must not keep
+// readings back.
+const maxUnread = 3
+
+// readIDs returns the identity of each record in the given parts, nil when they
+// cannot be read.
 func (f *Forwarder) readIDs(ctx context.Context, parts map[lane]span) (map[lane]map[int64]string, error) {
 	ids := make(map[lane]map[int64]string, len(parts))
 	for l := range parts {
@@ -23,25 +29,43 @@ func (f *Forwarder) readIDs(ctx context.Context, parts map[lane]span) (map[lane]
 	err := f.read(ctx, parts, func(r *kgo.Record) {
 		ids[lane{r.Topic, r.Partition}][r.Offset] = string(recordID(r))
 	})
-	if errors.Is(err, errNotAllowed) {
-		if !f.said.unchecked {
-			f.said.unchecked = true
-			f.o.Log.Warn("kafka topics cannot be read back; of a rewound kafka only a shorter log will be noticed",
-				"do", "allow the user to READ the plantgate topics", "error", err)
-		}
+	if errors.Is(err, errUnreadable) {
 		return nil, nil
 	}
 	return ids, err
 }
 
-// read gives each record in the given parts to see. It has a client of its own:
-// a consumer's state in the producing one would outlive the question.
+// read gives each record in the given parts to see.
 func (f *Forwarder) read(ctx context.Context, parts map[lane]span, see func(*kgo.Record)) error {
+	timeout := adminTimeout
+	if f.unread >= maxUnread {
+		timeout = dialTimeout
+	}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := f.readAll(limited, parts, see)
+	if err == nil {
+		f.unread = 0
+		return nil
+	}
+	f.unread++
+	if ctx.Err() != nil || !errors.Is(err, kerr.TopicAuthorizationFailed) && f.unread < maxUnread {
+		return err
+	}
+	if !f.said.unreadable {
+		f.said.unreadable = true
+		f.o.Log.Warn("kafka topics cannot be read back; of a rewound kafka only a shorter log will be noticed",
+			"error", err, "do", "allow the user to READ the plantgate topics")
+	}
+	return errUnreadable
+}
+
+// readAll has a client of its own: a consumer's state in the producing one would
+// outlive the question.
+func (f *Forwarder) readAll(ctx context.Context, parts map[lane]span, see func(*kgo.Record)) error {
 	if len(parts) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
 	from := map[string]map[int32]kgo.Offset{}
 	for l, part := range parts {
 		if from[l.topic] == nil {
@@ -95,12 +119,8 @@ func readOnce(ctx context.Context, consumer *kgo.Client, left map[lane]span, see
 				delete(left, l)
 			}
 		}
-		switch {
-		case p.Err == nil:
-		case errors.Is(p.Err, kerr.TopicAuthorizationFailed):
-			failed = fmt.Errorf("%w: %w", errNotAllowed, p.Err)
-		case !kerr.IsRetriable(p.Err) && failed == nil:
-			failed = fmt.Errorf("read back %s/%d: %w", p.Topic, p.Partition, p.Err)
+		if p.Err != nil && !kerr.IsRetriable(p.Err) && failed == nil {
+			failed = fmt.Errorf("read back topic %s partition %d: %w", p.Topic, p.Partition, p.Err)
 		}
 	})
 	return failed

@@ -29,7 +29,7 @@ func (f *Forwarder) refill(ctx context.Context, c *client) error {
 	}
 	w := &f.again
 	if part.Gap != nil {
-		f.replayGap(c, w, *part.Gap)
+		f.replayGap(w, *part.Gap)
 	} else {
 		f.replay(c, w, part)
 	}
@@ -76,16 +76,28 @@ func (f *Forwarder) replay(c *client, w *window, part buffer.Window) {
 	w.last = part.First + uint64(len(part.Records)) - 1
 }
 
-// replayGap repeats the explanation of missing numbers.
-func (f *Forwarder) replayGap(c *client, w *window, g buffer.Gap) {
-	f.source.explain(w, g)
-	for i := range w.items {
-		w.items[i].replayed = true
+// replayGap explains missing numbers once more: the event may be among what was
+// lost, or not have spoken of all of them. What is gone because it had been
+// confirmed is a loss only now.
+func (f *Forwarder) replayGap(w *window, g buffer.Gap) {
+	now, _ := f.clock.Trusted()
+	if g.Reason == buffer.Expired {
+		g.Since = now
+		g.Detail = "kafka lost records of " + f.positions.lacking() + " that it had confirmed, and the card no longer holds them"
 	}
-	if len(w.items) > 0 {
-		f.keepIfLacking(c, w, g.Last)
+	if g.Since.IsZero() {
+		g.Since = now
 	}
-	w.last = g.Last
+	w.reset(g.Stream, g.First)
+	s := stamp{stream: g.Stream, number: g.First, time: g.Since, replayed: true}
+	r, err := f.maker.gap(w, s, g)
+	if err != nil {
+		f.o.Log.Error("gap cannot be written as an event", "from", g.First, "to", g.Last, "error", err)
+		w.last = g.Last
+		return
+	}
+	w.append(s, g.Last, r)
+	f.status.gaps.Add(1)
 }
 
 // keepIfLacking takes the last item of w away again unless its partition needs

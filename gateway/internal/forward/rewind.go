@@ -156,8 +156,8 @@ func spans(want map[lane][]placed, logs map[lane]log) map[lane]span {
 }
 
 // lostRecords returns the indices of the records that are not where Kafka put
-// them. What lies before the start of the log went by retention. Without ids (no
-// permission to read) only the end can tell, and what was sent behind a lost
+// them. What lies before the start of the log went by retention. Without ids
+// (they cannot be read) only the end can tell, and what was sent behind a lost
 // record counts as lost with it.
 func lostRecords(records []placed, log log, ids map[int64]string) []int {
 	var lost []int
@@ -228,16 +228,19 @@ func (f *Forwarder) lostFrom(ctx context.Context, l lane, at log, records []plac
 	for _, r := range records {
 		cut = min(cut, r.offset)
 	}
-	id, err := f.lastOwn(ctx, l, at.start, cut)
-	if err != nil {
+	id, err := f.lastOwn(ctx, l, max(at.start, cut-maxLook), cut)
+	switch {
+	case err != nil && !errors.Is(err, errUnreadable):
 		return 0, err
+	case id == "" && (err != nil || cut-at.start > maxLook):
+		// What survived is not known: all that is on the card goes again.
+		return max(f.buffer.Stats().Oldest, 1), nil
+	default:
+		return numberOf(id) + 1, nil
 	}
-	oldest := f.buffer.Stats().Oldest
-	return max(numberOf(id)+1, oldest, 1), nil
 }
 
-// How far back lastOwn looks among the records of other gateways. Beyond that
-// everything on the card is sent again, which is right, only more.
+// How far back lastOwn looks among the records of other gateways.
 const (
 	firstLook = 500
 	maxLook   = 200_000
@@ -246,24 +249,20 @@ const (
 // lastOwn returns the identity of the last record of this gateway in a part of
 // a partition, "" when there is none.
 func (f *Forwarder) lastOwn(ctx context.Context, l lane, start, cut int64) (string, error) {
-	start = max(start, cut-maxLook)
-	for step := int64(firstLook); cut > start; step *= 4 {
+	found := ""
+	for step := int64(firstLook); cut > start && found == ""; step *= 4 {
 		from := max(start, cut-step)
-		found := ""
 		err := f.read(ctx, map[lane]span{l: {from, cut - 1}}, func(r *kgo.Record) {
 			if id := string(recordID(r)); f.isOwn(id) {
 				found = id
 			}
 		})
-		if errors.Is(err, errNotAllowed) || found != "" {
-			return found, nil
-		}
 		if err != nil {
 			return "", err
 		}
 		cut = from
 	}
-	return "", nil
+	return found, nil
 }
 
 // isOwn: GATEWAY-STREAM-NUMBER with our name. A gateway "pi" is not "pi-2".

@@ -31,16 +31,19 @@ import (
 // whose network lives in memory, so that in a synctest bubble days pass in
 // milliseconds.
 type rig struct {
-	t       *testing.T
-	net     *kfake.VirtualNetwork
-	kafka   *kfake.Cluster
-	dir     string
-	options forward.Options
-	buffer  *buffer.Buffer
-	clock   *clock.Clock
-	forward *forward.Forwarder
-	log     *logBook
-	stop    func()
+	t             *testing.T
+	net           *kfake.VirtualNetwork
+	kafka         *kfake.Cluster
+	dir           string
+	options       forward.Options
+	bufferOptions buffer.Options
+	buffer        *buffer.Buffer
+	clock         *clock.Clock
+	forward       *forward.Forwarder
+	log           *logBook
+	stop          func()
+	// patience is how long until waits: an hour in a bubble passes at once.
+	patience time.Duration
 
 	synced sync.Mutex // of the board's clock; locked: not synchronised
 
@@ -54,7 +57,8 @@ var place = reading.Place{Gateway: "pi1", Site: "home"}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, net: new(kfake.VirtualNetwork), dir: t.TempDir(), log: new(logBook)}
+	r := &rig{t: t, net: new(kfake.VirtualNetwork), dir: t.TempDir(), log: new(logBook), patience: time.Hour}
+	r.bufferOptions = buffer.Options{Limit: 64 << 20, SegmentSize: 1 << 20, Reserve: -1}
 	r.options = forward.Options{
 		Brokers:      []string{"localhost:9092"},
 		CreateTopics: true,
@@ -161,7 +165,7 @@ func (r *rig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.buffer, err = buffer.Open(filepath.Join(r.dir, "buffer"), buffer.Options{Limit: 64 << 20, SegmentSize: 1 << 20, Reserve: -1})
+	r.buffer, err = buffer.Open(filepath.Join(r.dir, "buffer"), r.bufferOptions)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -245,17 +249,15 @@ func (r *rig) await(number uint64) {
 	r.until(fmt.Sprintf("number %d is confirmed", number), func(s forward.Stats) bool { return s.Confirmed >= number })
 }
 
-// until waits for what Stats show; in a bubble the hour passes at once.
+// until waits for what Stats show.
 func (r *rig) until(what string, ok func(forward.Stats) bool) {
 	r.t.Helper()
-	for end := time.Now().Add(patience); !ok(r.forward.Stats()); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(r.patience); !ok(r.forward.Stats()); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			r.t.Fatalf("waited %v until %s; stats: %+v", patience, what, r.forward.Stats())
+			r.t.Fatalf("waited %v until %s; stats: %+v", r.patience, what, r.forward.Stats())
 		}
 	}
 }
-
-const patience = time.Hour
 
 // A got is a record as a consumer sees it.
 type got struct {
@@ -269,7 +271,11 @@ type got struct {
 // topic reads all of a topic, partition after partition.
 func (r *rig) topic(name string) []got {
 	r.t.Helper()
-	return readTopic(r.t, name, kgo.SeedBrokers(r.options.Brokers...), kgo.Dialer(r.net.DialContext))
+	opts := []kgo.Opt{kgo.SeedBrokers(r.options.Brokers...)}
+	if r.options.Dial != nil {
+		opts = append(opts, kgo.Dialer(r.net.DialContext))
+	}
+	return readTopic(r.t, name, opts...)
 }
 
 func readTopic(t *testing.T, name string, opts ...kgo.Opt) []got {

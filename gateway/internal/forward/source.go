@@ -158,6 +158,10 @@ func (s *source) make(w *window, part buffer.Window) bool {
 // explain makes a window of the event that stands for missing numbers.
 func (s *source) explain(w *window, g buffer.Gap) {
 	w.reset(g.Stream, g.First)
+	if g.Reason == buffer.Expired {
+		w.last = g.Last // it was confirmed once: no loss
+		return
+	}
 	now, trusted := s.clock.Trusted()
 	if g.Since.IsZero() {
 		g.Since = now

@@ -126,13 +126,17 @@ func (f *Forwarder) createTopic(ctx context.Context, c *client, name string) err
 		}
 		err = create(ctx, c.admin, name, plain)
 	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return &topicMissing{topic: name, cause: err}
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		f.o.Log.Info("kafka topic made", "topic", name)
+		return nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return nil
+	case isAnswer(err):
+		return &topicMissing{topic: name, cause: err}
+	default:
+		return fmt.Errorf("create topic %s: %w", name, err)
 	}
-	return nil
 }
 
 // create leaves the numbers of partitions and replicas to the broker.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -163,21 +164,22 @@ func TestAFullQueueIsCounted(t *testing.T) {
 		r := newIngest(t, ingest.Options{})
 		r.stop() // nobody empties the queue
 		var refused int
-		for n := range 20_000 {
+		for n := range 12_000 {
 			if err := r.Put(power("soil", "ads1115", float64(n))); errors.Is(err, ingest.ErrOverload) {
 				refused++
 			} else if err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := r.Stats(); refused == 0 || got.Refused != uint64(refused) || got.Queued != 20_000-refused {
+		const seen = 1 // the event that tells of a new device
+		if got := r.Stats(); refused == 0 || got.Refused != uint64(refused) || got.Queued != 12_000-refused+seen {
 			t.Errorf("%d refused, got %+v", refused, got)
 		}
 		for range 5000 {
 			r.Event(reading.Event{Type: reading.SensorLost})
 		}
-		if got := r.Stats(); got.EventsLost == 0 || got.Queued > 20_000 {
-			t.Errorf("events have no bound: %+v", got)
+		if got := r.Stats().EventsLost; got == 0 {
+			t.Error("events have no bound")
 		}
 	})
 }
@@ -188,13 +190,21 @@ func TestAFullCardTurnsAwayOnlyReadings(t *testing.T) {
 	r := newIngest(t, ingest.Options{})
 	r.attach(t.TempDir(), buffer.Options{Limit: 6 * 256 << 10, SegmentSize: 256 << 10, Reserve: -1, WhenFull: buffer.Refuse})
 	ctx := context.Background()
+	noise := rand.NewChaCha8([32]byte{}) // does not compress
+	record := make([]byte, 60<<10)
 	var err error
-	for n := 0; err == nil && n < 100_000; n++ {
-		noise := fmt.Sprintf(`{"ENERGY":{"Power":%d.%d,"Current":0.%d}}`, n*7919, n*104729, n*1299709)
-		if _, err = r.Accept(ctx, ingest.Message{Topic: fmt.Sprintf("tele/%d/SENSOR", n%100), Payload: []byte(noise), QoS: 1}); n%500 == 0 && err == nil {
-			err = r.b.Wait(ctx, r.b.Stats().Next-1)
+	for n := 0; err == nil && n < 100; n++ {
+		_, _ = noise.Read(record) // never fails
+		if _, err = r.b.Append(ctx, record); err == nil {
+			// What is queued when the card is full waits for room.
+			patience, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			if late := r.b.Wait(patience, r.b.Stats().Next-1); late != nil && !errors.Is(late, context.DeadlineExceeded) {
+				t.Fatal(late)
+			}
+			cancel()
 		}
 	}
+	_, err = r.Accept(ctx, ingest.Message{Topic: "tele/x/SENSOR", Payload: []byte(plug), QoS: 1})
 	if !errors.Is(err, buffer.ErrFull) {
 		t.Fatalf("got %v, want %v", err, buffer.ErrFull)
 	}
@@ -291,17 +301,17 @@ func TestRetainedAnnouncementsAreLearnt(t *testing.T) {
 // A reading that cannot become a record is named to whoever polled it; those
 // beside it are stored.
 func TestInvalidPollsAreNamed(t *testing.T) {
-	r := newRig(t, ingest.Options{})
-	mine := []reading.Reading{power("soil", "ads1115", 1), {Source: "ads1115"}, power("soil", "ads1115", 2)}
-	if err := r.Put(mine...); !errors.Is(err, reading.ErrNoDevice) {
-		t.Errorf("got %v, want %v", err, reading.ErrNoDevice)
-	}
-	for r.Stats().Readings < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	if got := readings(r.stored()); len(got) != 2 || got[1].Fields["power_w"] != 2.0 {
-		t.Errorf("got %d readings, want 2", len(got))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		mine := []reading.Reading{power("soil", "ads1115", 1), {Source: "ads1115"}, power("soil", "ads1115", 2)}
+		if err := r.Put(mine...); !errors.Is(err, reading.ErrNoDevice) {
+			t.Errorf("got %v, want %v", err, reading.ErrNoDevice)
+		}
+		synctest.Wait()
+		if got := readings(r.stored()); len(got) != 2 || got[1].Fields["power_w"] != 2.0 {
+			t.Errorf("got %d readings, want 2", len(got))
+		}
+	})
 }
 
 // What the gateway has to say before its buffer opens, that it starts a new

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"hash/maphash"
+	"math"
 	"strings"
 	"sync"
 
@@ -19,8 +20,8 @@ type stamps struct {
 const (
 	stampShards = 64
 
-	// stampsPerShard bounds the memory: 32,768 channels, about 4 MB. The
-	// longest silent ones make room, and only those of the last second count.
+	// stampsPerShard bounds the memory: 32,768 channels, about 4 MB. Only
+	// those of the last second matter.
 	stampsPerShard = 512
 
 	// sameMoment is how near in ms the last stamp must be to matter.
@@ -54,7 +55,7 @@ func (s *stamps) next(device, channel string, at clock.Instant) clock.Instant {
 	key := channelKey{device, channel}
 	last, ok := shard.last[key]
 	if !ok {
-		shard.makeRoom(at.Boottime)
+		shard.makeRoom()
 		// Cloned, for the channel is a piece of a payload that would stay.
 		shard.last[channelKey{strings.Clone(device), strings.Clone(channel)}] = &moment{at.Wall, at.Boottime}
 		return at
@@ -72,20 +73,21 @@ func lag(last, now int64) int64 {
 	return 0
 }
 
-// makeRoom forgets channels that no longer matter, and any one if all do.
-func (s *stampShard) makeRoom(boottime int64) {
+// makeRoom forgets the longest silent one of a few: the most silent of all would
+// have to be searched for at each message of a flood.
+func (s *stampShard) makeRoom() {
 	if len(s.last) < stampsPerShard {
 		return
 	}
+	var oldest channelKey
+	silent, looks := int64(math.MaxInt64), 0
 	for key, m := range s.last {
-		if boottime-m.boottime >= sameMoment {
-			delete(s.last, key)
+		if m.boottime < silent {
+			oldest, silent = key, m.boottime
+		}
+		if looks++; looks == 8 {
+			break
 		}
 	}
-	for key := range s.last {
-		if len(s.last) < stampsPerShard {
-			return
-		}
-		delete(s.last, key)
-	}
+	delete(s.last, oldest)
 }

@@ -13,7 +13,6 @@ import (
 // most an eighth of a byte a number.
 type set struct {
 	pages map[uint64]*page // nil: every number of it
-	count uint64
 }
 
 const pageBits = 1 << 15
@@ -42,7 +41,6 @@ func (s *set) add(n uint64) bool {
 	}
 	*word |= bit
 	p.count++
-	s.count++
 	if p.count == pageBits {
 		s.pages[n/pageBits] = nil
 	}

@@ -95,7 +95,9 @@ func (t *tally) see(r *kgo.Record) {
 	}
 	if r.Topic == t.topics.Events && j.Event == string(reading.Gap) {
 		s.explain(Span{number(j.From), number(j.To)})
-		return
+		if j.Seq == 0 {
+			return
+		}
 	}
 	if r.Topic == t.topics.Events {
 		s.found.Events++
