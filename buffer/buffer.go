@@ -38,8 +38,10 @@ type Buffer struct {
 	active       *segment   // the last one, when it takes blocks; nil: none does yet
 	next         string     // path of the prepared segment; "": none
 	short        string     // why none can be prepared; "": one can
-	damaged      []string   // files set aside, oldest first
-	damagedBytes int64      // what they take
+	prepareAt    time.Time  // not tried before
+	prepareWait  time.Duration
+	damaged      []string // files set aside, oldest first
+	damagedBytes int64    // what they take
 	positions    positions
 	dirty        dirtiness
 	written      uint64 // confirmed number in the positions on the card

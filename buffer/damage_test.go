@@ -2,11 +2,14 @@ package buffer_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/plantgate/plantgate/buffer"
@@ -195,17 +198,26 @@ func TestDamagedBlockIsAGap(t *testing.T) {
 // spoilBlock flips a bit in the payload of the block of one number.
 func spoilBlock(t *testing.T, path string, number uint64) {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	spoilBlocks(t, path, func(n uint64) bool { return n == number })
+}
+
+func spoilBlocks(t *testing.T, path string, which func(uint64) bool) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 0; at+33 < len(b); at++ {
-		if string(b[at:at+4]) == "PGB\x01" && binary.BigEndian.Uint64(b[at+9:]) == number {
-			b[at+40] ^= 1
-		}
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
 		t.Fatal(err)
+	}
+	for at := 0; at+41 < len(b); at++ {
+		if string(b[at:at+4]) == "PGB\x01" && which(binary.BigEndian.Uint64(b[at+9:])) {
+			if _, err := f.WriteAt([]byte{b[at+40] ^ 1}, int64(at+40)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
@@ -271,4 +283,126 @@ func TestDeletedFileIsAGap(t *testing.T) {
 	if len(gaps) != 1 || gaps[0].Reason != buffer.Damaged || n+int(gaps[0].Last-gaps[0].First)+1 != int(last) {
 		t.Errorf("%d records, gaps %+v", n, gaps)
 	}
+}
+
+// A card that rots everywhere makes more holes than the positions can explain;
+// each of them is still a gap.
+func TestMoreHolesThanCanBeExplained(t *testing.T) {
+	dir := tempDir(t)
+	o := buffer.Options{SegmentSize: 1 << 20, Limit: 16 << 20, Reserve: -1}
+	b, stop := start(t, dir, o)
+	const last = 400
+	putEach(t, b, record, 1, last)
+	stop()
+	spoilBlocks(t, segments(t, dir)[0], func(n uint64) bool { return n%2 == 0 && n < last })
+	for range 2 {
+		b, stop = start(t, dir, o)
+		n, gaps := readAll(t, b, record, 1)
+		if n != last/2+1 || len(gaps) != last/2-1 {
+			t.Errorf("%d records, %d gaps", n, len(gaps))
+		}
+		for _, g := range gaps {
+			if g.Reason != buffer.Damaged || g.Detail == "" {
+				t.Errorf("gap %+v", g)
+			}
+		}
+		stop()
+	}
+}
+
+// A process that is short of descriptors must not set good files aside.
+func TestShortageIsNoDamage(t *testing.T) {
+	dir, last := damagedDirs(t)
+	short := false
+	o := buffer.Options{SegmentSize: segment, Limit: 16 * segment, Reserve: -1}
+	o.Check = func(path string) error {
+		if short {
+			return &os.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
+		}
+		return buffer.CheckFile(path)
+	}
+	b, stop := start(t, dir, o)
+	short = true
+	if _, err := b.Read(1, 10, 1000); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("got %v", err)
+	}
+	short = false
+	if n, gaps := readAll(t, b, mixed, 1); n != int(last) || gaps != nil {
+		t.Errorf("%d records, gaps %v", n, gaps)
+	}
+	stop()
+	short = true
+	if b, err := buffer.Open(dir, o); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("got %v", err)
+		if err == nil {
+			b.Close()
+		}
+	}
+	if aside, _ := filepath.Glob(filepath.Join(dir, "*.damaged-*")); len(aside) > 0 {
+		t.Errorf("set aside: %v", aside)
+	}
+}
+
+// The file that is being written to goes bad under the process: it must not go
+// on writing to it, and the next start saves what is good.
+func TestDamageInTheNewestFileEndsTheProcess(t *testing.T) {
+	dir := tempDir(t)
+	b, err := buffer.Open(dir, small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := run(t, b)
+	putEach(t, b, noise, 1, 10)
+	spoilBlock(t, segments(t, dir)[0], 4)
+	if w, err := b.Read(1, 3, 1<<20); err != nil || len(w.Records) != 3 {
+		t.Errorf("read: %d records, %v", len(w.Records), err)
+	}
+	if _, err := b.Read(4, 10, 1<<20); !errors.Is(err, buffer.ErrBroken) {
+		t.Errorf("read: got %v", err)
+	}
+	if err := end(); !errors.Is(err, buffer.ErrBroken) {
+		t.Errorf("run: got %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	b, _ = start(t, dir, small())
+	n, gaps := readAll(t, b, noise, 1)
+	if n != 9 {
+		t.Errorf("%d records, want 9", n)
+	}
+	wantGaps(t, gaps, buffer.Gap{First: 4, Last: 4, Reason: buffer.Damaged})
+}
+
+// Damaged and full at once: there is no room to save the good blocks, but the
+// start must not fail, and they are saved later.
+func TestSalvageWaitsForRoom(t *testing.T) {
+	dir, last := damagedDirs(t)
+	all := segments(t, dir)
+	newest := all[len(all)-1]
+	flip(t, newest, 4096+30, 1)
+	full := true
+	o := buffer.Options{SegmentSize: segment, Limit: 16 * segment, Reserve: -1}
+	b, _ := startFaulty(t, dir, o, buffer.Faults{Rename: func(to string) error {
+		if full && to == newest {
+			return &os.LinkError{Op: "rename", Old: "temp", New: to, Err: syscall.ENOSPC}
+		}
+		return nil
+	}})
+	if durable, _ := b.Durable(); durable != last {
+		t.Errorf("durable %d, want %d", durable, last)
+	}
+	first, _ := firstOf(newest)
+	if _, err := b.Read(first, 10, 1<<20); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("read: got %v", err)
+	}
+	full = false
+	if n, gaps := readAll(t, b, mixed, 1); n != int(last) || gaps != nil {
+		t.Errorf("%d records, gaps %v", n, gaps)
+	}
+}
+
+func firstOf(path string) (first uint64, err error) {
+	_, err = fmt.Sscanf(filepath.Base(path), "%d.seg", &first)
+	return first, err
 }

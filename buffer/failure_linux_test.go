@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/plantgate/plantgate/buffer"
 )
@@ -65,4 +66,46 @@ func makeReadOnly(t *testing.T, path string) {
 		}
 	}
 	t.Fatalf("no descriptor of %s", path)
+}
+
+// A disk that is really full, on which files cannot be reserved.
+func TestRealFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2500k"); err != nil {
+		t.Skipf("cannot mount a small disk here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	o := buffer.Options{SegmentSize: segment, Limit: 64 * segment, Reserve: -1, WhenFull: buffer.Refuse, Keep: -1, CommitEvery: 10 * time.Millisecond}
+	b, stop := start(t, dir, o)
+	defer stop()
+	n := uint64(0)
+	for {
+		last, err := b.Append(t.Context(), noise(n+1))
+		if errors.Is(err, buffer.ErrFull) {
+			break
+		}
+		if err != nil || last != n+1 {
+			t.Fatalf("append %d: got %d, %v", n+1, last, err)
+		}
+		if n++; n%10 == 0 {
+			eventually(t, "room or none", func() bool { d, _ := b.Durable(); return d == n || b.Stats().Full })
+		}
+	}
+	durable, _ := b.Durable()
+	if durable < 80 {
+		t.Errorf("full after %d records", durable)
+	}
+	readAll(t, b, noise, 1)
+	if err := b.Confirm(durable, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Wait(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	putEach(t, b, noise, n+1, n+20)
+	readAll(t, b, noise, durable+1)
 }

@@ -222,7 +222,7 @@ func fillDisk(t *testing.T, faults func(*atomic.Bool) buffer.Faults) {
 			time.Sleep(5 * time.Second)
 		}
 		durable, changed := b.Durable()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		if err := b.Wait(ctx, n); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("wait: got %v while there is no room", err)

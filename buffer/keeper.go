@@ -119,6 +119,9 @@ func (b *Buffer) writePositions() error {
 		return err
 	}
 	b.count.written.Add(uint64(n))
+	if p.confirmed > b.written {
+		b.prepareAt = time.Time{} // something may go now
+	}
 	b.written = p.confirmed
 	return nil
 }
@@ -128,7 +131,7 @@ func (b *Buffer) writePositions() error {
 // be some when records are confirmed, or others free the disk.
 func (b *Buffer) prepare() error {
 	b.mu.Lock()
-	ready := b.next != ""
+	ready := b.next != "" || time.Now().Before(b.prepareAt)
 	b.mu.Unlock()
 	if ready {
 		return nil
@@ -153,16 +156,26 @@ func (b *Buffer) prepare() error {
 			}
 		}
 		if n == 0 {
-			b.setShortage(fmt.Sprintf("the disk has no room for another %d MiB", b.o.SegmentSize>>20))
+			b.putOff(fmt.Sprintf("the disk has no room for another %d MiB", b.o.SegmentSize>>20))
 			return nil
 		}
 		freed += n
 	}
 }
 
+// putOff lets some time pass before the next try, more each time: each one writes
+// to a card that is full.
+func (b *Buffer) putOff(why string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.short = why
+	b.prepareWait = min(max(2*b.prepareWait, time.Second), time.Minute)
+	b.prepareAt = time.Now().Add(b.prepareWait)
+}
+
 func (b *Buffer) setPrepared(path string) {
 	b.mu.Lock()
-	b.next = path
+	b.next, b.prepareWait = path, 0
 	b.mu.Unlock()
 	select {
 	case b.prepared <- struct{}{}:

@@ -3,7 +3,10 @@ package buffer_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,4 +239,83 @@ func TestReserveIsLeftAlone(t *testing.T) {
 			t.Errorf("gaps: %v", gaps)
 		}
 	})
+}
+
+// A quota, or a file system that cannot reserve space, shows in no figure of
+// free space. The oldest readings give way all the same.
+func TestOldestGiveWayToAQuota(t *testing.T) {
+	for _, step := range []string{"prepare", "commit"} {
+		t.Run(step, func(t *testing.T) {
+			dir := tempDir(t)
+			full := func(op string) error {
+				if len(segments(t, dir)) < 5 {
+					return nil
+				}
+				return &os.PathError{Op: op, Path: dir, Err: syscall.ENOSPC}
+			}
+			faults := buffer.Faults{Allocate: func() error { return full("fallocate") }}
+			if step == "commit" {
+				faults = buffer.Faults{Commit: func(commit, undo func() error) error {
+					if err := full("write"); err != nil {
+						return errors.Join(err, undo())
+					}
+					return commit()
+				}}
+			}
+			b, _ := startFaulty(t, dir, buffer.Options{SegmentSize: segment, Limit: 64 * segment, Reserve: -1}, faults)
+			for n := uint64(1); n <= 200; n++ {
+				last, err := b.Append(t.Context(), noise(n))
+				for errors.Is(err, buffer.ErrFull) { // until the oldest are gone
+					time.Sleep(time.Millisecond)
+					last, err = b.Append(t.Context(), noise(n))
+				}
+				if err != nil || last != n {
+					t.Fatalf("append %d: got %d, %v", n, last, err)
+				}
+				if err := b.Wait(t.Context(), n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, gaps := readAll(t, b, noise, 1); len(gaps) != 1 || gaps[0].Reason != buffer.Dropped {
+				t.Errorf("gaps: %+v", gaps)
+			}
+		})
+	}
+}
+
+// The power goes between the record of a drop and the unlink: the records are
+// there again, but downstream was told that they are not.
+func TestRecordedDropIsDone(t *testing.T) {
+	dir := tempDir(t)
+	b, err := buffer.OpenFaulty(dir, small(), buffer.Faults{Remove: func(path string) error {
+		if strings.HasSuffix(path, ".seg") {
+			return syscall.EIO
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := run(t, b)
+	n := uint64(1)
+	for ; n < 500; n++ {
+		if _, err := b.Append(t.Context(), noise(n)); err != nil {
+			break
+		}
+		if err := b.Wait(t.Context(), n); err != nil {
+			break
+		}
+	}
+	if err := end(); !errors.Is(err, buffer.ErrBroken) {
+		t.Fatalf("run: got %v after %d records", err, n)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(segments(t, dir))
+	b, _ = start(t, dir, buffer.Options{SegmentSize: segment, Limit: 64 * segment, Reserve: -1})
+	_, gaps := readAll(t, b, noise, 1)
+	if len(gaps) != 1 || gaps[0].First != 1 || gaps[0].Reason != buffer.Dropped || len(segments(t, dir)) != before-1 {
+		t.Errorf("gaps %+v, %d files of %d", gaps, len(segments(t, dir)), before)
+	}
 }

@@ -103,9 +103,6 @@ func (b *Buffer) commitLoop(ctx context.Context) error {
 func (b *Buffer) commit(ctx context.Context, batch *batch) error {
 	for {
 		err := b.write(batch)
-		if err == nil {
-			b.takeNew()
-		}
 		if !lacksRoom(err) {
 			return err
 		}
@@ -182,6 +179,7 @@ func (b *Buffer) write(batch *batch) error {
 	if err != nil {
 		return fmt.Errorf("commit %d: %w", batch.first, err)
 	}
+	b.takeNew() // before those who waited hear of it and append again
 	b.q.committed(batch)
 	return nil
 }

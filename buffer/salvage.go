@@ -171,13 +171,16 @@ func (b *Buffer) replace(s *segment, found []foundBlock) (aside string, err erro
 		return aside, err
 	}
 	temp := s.path + tempSuffix
-	if err := b.ops.copyBlocks(temp, s, found); err != nil {
-		return "", errors.Join(err, b.ops.remove(temp))
+	if err := errors.Join(b.removeAll(temp), b.ops.copyBlocks(temp, s, found)); err != nil {
+		return "", errors.Join(err, b.removeAll(temp))
 	}
 	if err := os.Link(s.path, aside); err != nil {
 		aside = "" // a file system without links: the damaged file cannot be kept
 	}
-	if err := errors.Join(b.ops.rename(temp, s.path), b.ops.syncDir(b.dir)); err != nil {
+	if err := b.ops.rename(temp, s.path); err != nil {
+		return "", errors.Join(err, b.removeAll(temp, aside))
+	}
+	if err := b.ops.syncDir(b.dir); err != nil {
 		return "", err
 	}
 	b.mu.Lock()
@@ -189,6 +192,20 @@ func (b *Buffer) replace(s *segment, found []foundBlock) (aside string, err erro
 	}
 	b.damaged, b.damagedBytes = append(b.damaged, aside), b.damagedBytes+before
 	return aside, nil
+}
+
+// removeAll removes files, which need not be there.
+func (b *Buffer) removeAll(paths ...string) error {
+	var errs []error
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		if err := b.ops.remove(path); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // copyBlocks makes a sealed segment from blocks of another file.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -235,11 +236,14 @@ func (g *gateway) run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	decided := make(chan struct{}) // closed once the store is open, or cannot be opened for now
 	tasks := []task{
 		{"clock", g.clock.Run},
-		{"store", g.store.run},
+		{"store", func(ctx context.Context, ready func()) error {
+			return g.store.run(ctx, sync.OnceFunc(func() { close(decided); ready() }))
+		}},
 		{"ingest", g.ingest.Run},
-		{"broker", g.broker.Run},
+		task{"broker", g.broker.Run}.after(decided),
 		{"sensors", g.poller.Run},
 		{"control", func(ctx context.Context, ready func()) error {
 			ready()

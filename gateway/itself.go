@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/plantgate/plantgate/gateway/internal/ingest"
+	"github.com/plantgate/plantgate/gateway/internal/journal"
 	"github.com/plantgate/plantgate/reading"
 )
 
@@ -27,9 +26,8 @@ func (g *gateway) reportItself(ctx context.Context, ready func()) error {
 			return nil
 		case <-tick.C:
 		}
-		// Without a store there is nowhere to put it; ingest has counted that.
-		if err := g.ingest.Put(g.ownReading()); err != nil && !errors.Is(err, ingest.ErrNoStore) {
-			g.log.Debug("own reading was not kept", "error", err)
+		if err := g.ingest.Put(g.ownReading()); err != nil {
+			g.log.Debug("own reading was not kept", journal.Error(err)) // ingest has counted it
 		}
 	}
 }

@@ -46,3 +46,18 @@ func (t task) runUntil(ctx context.Context, ready func()) error {
 	}
 	return fmt.Errorf("%s: %w", t.name, err)
 }
+
+// after puts a task off until start is closed. The broker would otherwise turn
+// its devices away at every start, for as long as the card takes to open.
+func (t task) after(start <-chan struct{}) task {
+	run := t.run
+	t.run = func(ctx context.Context, ready func()) error {
+		select {
+		case <-start:
+			return run(ctx, ready)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return t
+}

@@ -64,3 +64,30 @@ func TestTaskThatEndsEarlyEndsTheGateway(t *testing.T) {
 		})
 	}
 }
+
+// A restart must not throw the sockets out: they connect once their readings
+// can be kept.
+func TestTaskStartsAfterWhatItNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := make(chan struct{})
+		runs := false
+		done := make(chan error)
+		go func() {
+			done <- runAll(ctx, func() { runs = true }, task{"broker", untilCancelled}.after(start))
+		}()
+		synctest.Wait()
+		if runs {
+			t.Error("runs before its start")
+		}
+		close(start)
+		synctest.Wait()
+		if !runs {
+			t.Error("does not run after its start")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

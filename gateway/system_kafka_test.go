@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -85,10 +87,25 @@ func (k *kafka) script(command string, more ...string) string {
 	return ""
 }
 
-// fakeKafka is a Kafka-protocol broker in this process.
-func fakeKafka(t *testing.T, more ...kfake.Opt) (bootstrap string) {
+// fakeKafka is a Kafka-protocol broker in this process, on any free port.
+func fakeKafka(t *testing.T) (bootstrap string) {
 	t.Helper()
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(3)}, more...)...)
+	return fakeKafkaAt(t, freeAddress(t))
+}
+
+// fakeKafkaAt lets a Kafka come to an address where the gateway has looked for
+// it in vain.
+func fakeKafkaAt(t *testing.T, address string) (bootstrap string) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.DefaultNumPartitions(3))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +42,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 			p.awaitReady()
 		}
 		select {
-		case <-time.After(time.Duration(random.Int64N(int64(time.Second)))):
+		case <-time.After(time.Duration(random.Int64N(int64(1500 * time.Millisecond)))):
 		case <-p.ended:
 			t.Fatalf("the program ended by itself: %v\n%s", p.err, tail(p.log.String()))
 		}
@@ -148,7 +147,7 @@ func (h *homeful) hold(l *ledger) {
 	for _, d := range h.devices {
 		l.hold(d)
 		again += l.again[d.name]
-		if d.qos > 0 && len(d.told) < 50 {
+		if d.qos > 0 && len(d.told) < 10 {
 			h.t.Errorf("device %s: only %d messages were acknowledged", d.name, len(d.told))
 		}
 		if d.qos == 0 && len(l.numbers[d.name]) == 0 {
@@ -163,7 +162,7 @@ func (h *homeful) hold(l *ledger) {
 // paho3 publishes one message after the other with the client for MQTT 3.1.1,
 // which keeps what is in flight and sends it again by itself.
 func (h *homeful) paho3(ctx context.Context, d *device, address string) error {
-	store := &answeredStore{mqtt.NewOrderedMemoryStore(), make(chan struct{}, 1)}
+	store := &answeredStore{mqtt.NewOrderedMemoryStore(), make(chan string, 64)}
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + address).SetClientID(d.name).SetCleanSession(false).SetStore(store).
 		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).SetMaxReconnectInterval(100 * time.Millisecond)
 	c := mqtt.NewClient(o)
@@ -175,11 +174,9 @@ func (h *homeful) paho3(ctx context.Context, d *device, address string) error {
 	}
 	for !h.stopped() {
 		d.sent++
-		c.Publish(d.topic(), d.qos, false, energy(nil, d.sent))
-		select {
-		case <-store.answered:
-		case <-ctx.Done():
-			return fmt.Errorf("%s: message %d was never answered", d.name, d.sent)
+		token := c.Publish(d.topic(), d.qos, false, energy(nil, d.sent)).(*mqtt.PublishToken)
+		if err := store.await(ctx, token.MessageID()); err != nil {
+			return fmt.Errorf("%s: message %d was never answered: %w", d.name, d.sent, err)
 		}
 		d.told = append(d.told, d.sent)
 	}
@@ -191,13 +188,27 @@ func (h *homeful) paho3(ctx context.Context, d *device, address string) error {
 // as well when the message is sent again (messageids.go, claimID).
 type answeredStore struct {
 	mqtt.Store
-	answered chan struct{}
+	answered chan string
 }
 
 func (s *answeredStore) Del(key string) {
 	s.Store.Del(key)
-	if strings.HasPrefix(key, "o.") { // outbound
-		s.answered <- struct{}{}
+	select {
+	case s.answered <- key:
+	default: // nobody waits any more
+	}
+}
+
+func (s *answeredStore) await(ctx context.Context, id uint16) error {
+	for {
+		select {
+		case key := <-s.answered:
+			if key == fmt.Sprintf("o.%d", id) { // outbound
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,8 +57,7 @@ func launch(t *testing.T, program string, env []string, args ...string) *process
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.cmd.Env = append(os.Environ(), "PLANTGATE_TEST_MAIN=1", "RUNTIME_DIRECTORY=", "NOTIFY_SOCKET="+notify)
-	p.cmd.Env = append(p.cmd.Env, env...)
+	p.cmd.Env = append(environment(env), "NOTIFY_SOCKET="+notify)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
 	// A test that is killed leaves no gateway behind; a child of the gateway that
 	// outlives it does not keep Wait from returning.
@@ -74,6 +74,12 @@ func launch(t *testing.T, program string, env []string, args ...string) *process
 	}()
 	t.Cleanup(p.cleanUp)
 	return p
+}
+
+// environment is what the program runs in. The race detector waits a second at
+// each exit by default, and the program checks its files in children.
+func environment(more []string) []string {
+	return append(append(os.Environ(), "PLANTGATE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "RUNTIME_DIRECTORY=", "PLANTGATE_CONFIG="), more...)
 }
 
 func (p *process) listen(systemd *net.UnixConn) {
@@ -152,10 +158,9 @@ func (p *process) running() bool {
 func (p *process) cleanUp() {
 	p.kill()
 	log := p.log.String()
-	for _, bad := range []string{"DATA RACE", "panic:", "fatal error:", "SIGSEGV"} {
-		if i := strings.Index(log, bad); i >= 0 {
-			p.t.Errorf("the log holds %q:\n%s", bad, log[i:min(len(log), i+4000)])
-		}
+	// At the beginning of a line: what was recovered stands in a line of the log.
+	if bad := regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|SIG)`).FindStringIndex(log); bad != nil {
+		p.t.Errorf("the program broke:\n%s", log[bad[0]:min(len(log), bad[0]+4000)])
 	}
 	if p.t.Failed() {
 		p.t.Logf("end of the program's log:\n%s", tail(log))
@@ -206,8 +211,7 @@ func run(t *testing.T, stdin, program string, env []string, args ...string) (out
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "PLANTGATE_TEST_MAIN=1", "RUNTIME_DIRECTORY=", "PLANTGATE_CONFIG=")
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = environment(env)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	cmd.WaitDelay = 2 * time.Second

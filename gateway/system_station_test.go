@@ -5,6 +5,7 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -56,9 +57,8 @@ func (s *station) configure(brokers string, changes sections) {
 		"http":  `{listen: "off"}`,
 		"log":   "{format: text}",
 	}
-	for key, value := range changes {
-		all[key] = value
-	}
+	maps.Copy(all, changes)
+	s.data = all["data_dir"]
 	var b strings.Builder
 	for key, value := range all {
 		if value != "" {
@@ -200,10 +200,10 @@ func (s *station) awaitStatus(within time.Duration, what string, fits func(repor
 	return last
 }
 
-// hasProblem reports whether status names something as wrong.
+// hasProblem reports whether status names something, in lower case, as wrong.
 func (r report) hasProblem(what string) bool {
 	for _, p := range r.Problems {
-		if strings.Contains(p.What, what) {
+		if strings.Contains(strings.ToLower(p.What), what) {
 			return true
 		}
 	}

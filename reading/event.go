@@ -33,8 +33,6 @@ const (
 	DeviceNameTaken EventType = "device_name_taken"
 	DeviceOnline    EventType = "device_online"
 	DeviceOffline   EventType = "device_offline"
-	DeviceSilent    EventType = "device_silent"
-	DeviceBack      EventType = "device_back"
 	ClockCorrected  EventType = "clock_corrected"
 	ClockUnknown    EventType = "clock_unknown"
 	BufferFilling   EventType = "buffer_filling"
@@ -88,8 +86,6 @@ var eventDefinitions = []EventDefinition{
 		{"source", "the second source"}, {"owner", "the source that has the name"}, {"renamed", "the name it is kept under"}}},
 	{DeviceOnline, "the device announced itself", []FieldDefinition{{"source", "its dialect"}, {"topic", "where it was said"}}},
 	{DeviceOffline, "the device's last will, or its own goodbye", []FieldDefinition{{"source", "its dialect"}, {"topic", "where it was said"}}},
-	{DeviceSilent, "no reading for longer than expected", []FieldDefinition{{"expected_s", "expected interval"}, {"silent_s", "silence so far"}}},
-	{DeviceBack, "readings again after a silence", []FieldDefinition{{"silent_s", "length of the silence"}}},
 	{ClockCorrected, "readings taken before the clock was set get their true time", []FieldDefinition{
 		{"boot", "number of the boot"}, {"offset_ms", "what is added to their time"}}},
 	{ClockUnknown, "readings leave without a known clock, marked uncertain", []FieldDefinition{

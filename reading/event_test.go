@@ -16,7 +16,7 @@ func TestEventOutsideTheTableIsTurnedDown(t *testing.T) {
 		"type":     {Type: "party"},
 		"field":    {Type: reading.Gap, Fields: []reading.Field{{Name: "colour", Value: "red"}}},
 		"value":    {Type: reading.Gap, Fields: []reading.Field{{Name: "count", Value: struct{}{}}}},
-		"infinite": {Type: reading.DeviceBack, Fields: []reading.Field{{Name: "silent_s", Value: math.Inf(1)}}},
+		"infinite": {Type: reading.SensorFound, Fields: []reading.Field{{Name: "lost_s", Value: math.Inf(1)}}},
 		"device":   {Type: reading.DeviceSeen, Device: "\xff"},
 	} {
 		if body, err := reading.AppendEventBody(nil, home, e); err == nil || body != nil {

@@ -58,11 +58,9 @@ const (
 	OldestUnsent       Metric = "oldest_unsent_s"
 	GapsTotal          Metric = "gaps_total"
 	RefusedTotal       Metric = "refused_total"
-	DevicesSilent      Metric = "devices_silent"
 	CardWritten        Metric = "card_written_mb"
 	ConnectedClients   Metric = "connected_clients"
 	ReadingsTotal      Metric = "readings_total"
-	ResidentMemory     Metric = "resident_memory_mb"
 	CardFree           Metric = "card_free_mb"
 	customMetricPrefix        = "x_"
 )
@@ -124,11 +122,9 @@ var definitions = []Definition{
 	{OldestUnsent, "oldest_unsent", "s"},
 	{GapsTotal, "gaps", "1"},
 	{RefusedTotal, "refused", "1"},
-	{DevicesSilent, "devices_silent", "1"},
 	{CardWritten, "card_written", "MB"},
 	{ConnectedClients, "connected_clients", "1"},
 	{ReadingsTotal, "readings", "1"},
-	{ResidentMemory, "resident_memory", "MB"},
 	{CardFree, "card_free", "MB"},
 }
 

@@ -22,7 +22,8 @@ const (
 	chip             // the temperature of a chip inside the device
 	dcMeter          // INA219 and relatives
 	centimetres      // ranging sensors
-	millimetres      //
+	millimetres      // time-of-flight sensors
+	unread           // a known key in a unit of its own
 	zigbeeDevice
 )
 
@@ -46,12 +47,17 @@ func kindOf(name string) kind {
 		return centimetres
 	case hasPrefixFold(name, "vl53"):
 		return millimetres
+	case hasPrefixFold(name, "ezoprs"): // pressure in whatever the module is set to
+		return unread
 	}
 	return plain
 }
 
 // sensor reads the object of one sensor; its name is the channel.
 func (m *message) sensor(name string, k kind, object gjson.Result) {
+	if k == unread {
+		return
+	}
 	object.ForEach(func(key, value gjson.Result) bool {
 		if k == plain && key.Str == "Id" && value.Type == gjson.String {
 			// DS18Alias may call a probe Outdoor, and its 85 stays doubtful.
@@ -89,6 +95,8 @@ func (m *message) environment(channel string, k kind, key string, value gjson.Re
 		m.put(channel, k, moistureOf(k), value)
 	case "fertility":
 		m.put(channel, k, reading.Conductivity, value)
+	case "ph":
+		m.put(channel, k, reading.PH, value)
 	default:
 		m.special(channel, k, key, value)
 	}
@@ -121,15 +129,34 @@ func (m *message) special(channel string, k kind, key string, value gjson.Result
 	case dcMeter:
 		switch metric := energyMetric(key); metric {
 		case reading.Voltage, reading.Current, reading.Power:
-			m.put(channel, k, metric, value)
+			m.spread(channel, k, metric, value)
 		}
 	case centimetres, millimetres:
 		// The distance of AS3935, in kilometres to the lightning, is not
 		// among them, nor is the Energy of LD2410, which is a radar echo.
 		if string(folded) == "distance" {
-			m.distance(channel, k, value)
+			m.spread(channel, k, reading.Distance, value)
 		}
 	}
+}
+
+// spread reads a scalar, or an array whose elements are channels of the sensor.
+func (m *message) spread(channel string, k kind, metric reading.Metric, value gjson.Result) {
+	if value.IsArray() {
+		n := 0
+		value.ForEach(func(_, element gjson.Result) bool {
+			n++
+			if !element.IsArray() {
+				m.spread(channel+"."+strconv.Itoa(n), k, metric, element)
+			}
+			return m.more()
+		})
+		return
+	}
+	if k == millimetres {
+		value.Num /= 10
+	}
+	m.put(channel, k, metric, value)
 }
 
 // temperature of a chip is never that of the room. MS01 has no thermometer: its
@@ -182,22 +209,6 @@ func (m *message) smartMeter(channel, key string, value gjson.Result) {
 	case "power_curr", "power_cur":
 		m.put(channel, meter, reading.Power, value)
 	}
-}
-
-func (m *message) distance(channel string, k kind, value gjson.Result) {
-	if value.IsArray() {
-		n := 0
-		value.ForEach(func(_, element gjson.Result) bool {
-			n++
-			m.distance(channel+"."+strconv.Itoa(n), k, element)
-			return m.more()
-		})
-		return
-	}
-	if k == millimetres {
-		value.Num /= 10
-	}
-	m.put(channel, k, reading.Distance, value)
 }
 
 // analog reads one member of the ANALOG object. On ESP32 the number of the

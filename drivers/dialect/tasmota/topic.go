@@ -66,7 +66,7 @@ func roleOf(word string) role {
 // device.
 func guess(topic string) place {
 	path, word := cutLast(topic)
-	if path == beaconPath && word != "" {
+	if path == beaconPath && word != "" && roleOf(word) == foreign {
 		return place{role: beacon, device: word}
 	}
 	if hasSegment(path, "cmnd") {

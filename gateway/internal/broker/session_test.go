@@ -57,8 +57,8 @@ func TestSessionsExpire(t *testing.T) {
 			t.Errorf("%d sessions after 5 s, want 1", got)
 		}
 		time.Sleep(10 * time.Second)
-		if got := r.Stats().Sessions; got != 0 {
-			t.Errorf("%d sessions after 15 s, want 0", got)
+		if s := r.Stats(); s.Sessions != 0 || s.Subscriptions != 0 {
+			t.Errorf("%d sessions and %d subscriptions after 15 s, want none", s.Sessions, s.Subscriptions)
 		}
 	})
 }
@@ -103,4 +103,41 @@ func TestTakeoverKeepsSubscriptions(t *testing.T) {
 		second.publish("a", 0, 0, "x")
 		second.wantMessage("a", "x")
 	})
+}
+
+// A client comes back in the moment in which its old connection ends, or takes
+// the session of a living one over. mochi deletes the session of the old one by
+// its id, and with it the new one, which then gets no message any more. Many
+// subscriptions make that moment long.
+func TestReturnWhileTheOldConnectionEnds(t *testing.T) {
+	var filters []string
+	for i := range 700 {
+		filters = append(filters, fmt.Sprint("house/", i))
+	}
+	for name, end := range map[string]func(*client){"closed": func(c *client) { c.Close() }, "taken over": func(*client) {}} {
+		for _, version := range []byte{4, 5} {
+			t.Run(fmt.Sprint(name, " v", version), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r, net := inBubble(t, func(o *broker.Options) { o.Listen[0].AnonymousRole = home })
+					h := hello{id: "a", version: version}
+					old := letIn(t, net.dial(t, ""), h)
+					old.subscribe(filters...)
+					for round := range 10 {
+						end(old)
+						c := letIn(t, net.dial(t, ""), h)
+						c.subscribe(filters...)
+						c.publish(filters[0], 0, 0, "x")
+						if head, _, err := c.read(time.Second); err != nil || head != 0x30 {
+							t.Fatalf("round %d: %x, %v, want the message", round, head, err)
+						}
+						old = c
+					}
+					synctest.Wait()
+					if s := r.Stats(); s.Sessions != 1 || s.Subscriptions != len(filters) {
+						t.Errorf("%d sessions and %d subscriptions, want 1 and %d", s.Sessions, s.Subscriptions, len(filters))
+					}
+				})
+			})
+		}
+	}
 }

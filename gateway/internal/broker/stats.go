@@ -34,34 +34,36 @@ var refusalNames = [refusals]string{
 
 // Stats are counted since the start, apart from those that say now.
 type Stats struct {
-	Connections  int   // now
-	Clients      int   // connected now
-	Sessions     int   // connected and remembered now
-	Retained     int   // messages now, those of $SYS included
-	HeldBytes    int64 // waiting to leave now
-	Refused      map[string]uint64
-	Panics       uint64 // of the MQTT library, recovered
-	Lost         uint64 // connections closed because of a write or a commit
-	Received     uint64 // messages
-	Sent         uint64 // messages
-	Dropped      uint64 // messages that a subscriber was too slow for
-	RetainedFail bool   // retained messages cannot be saved now
+	Connections   int   // now
+	Clients       int   // connected now
+	Sessions      int   // connected and remembered now
+	Subscriptions int   // of all sessions now
+	Retained      int   // messages now, those of $SYS included
+	HeldBytes     int64 // waiting to leave now
+	Refused       map[string]uint64
+	Panics        uint64 // of the MQTT library, recovered
+	Lost          uint64 // connections closed because of a write or a commit
+	Received      uint64 // messages
+	Sent          uint64 // messages
+	Dropped       uint64 // messages that a subscriber was too slow for
+	RetainedFail  bool   // retained messages cannot be saved now
 }
 
 // Stats returns the counters.
 func (b *Broker) Stats() Stats {
 	info := b.server.Info.Clone()
 	s := Stats{
-		Clients:      int(info.ClientsConnected),
-		Sessions:     b.sessions.size(),
-		Retained:     b.server.Topics.Retained.Len(),
-		Refused:      make(map[string]uint64, refusals),
-		Panics:       b.counters.panics.Load(),
-		Lost:         b.counters.losses.Load(),
-		Received:     uint64(info.MessagesReceived),
-		Sent:         uint64(info.MessagesSent),
-		Dropped:      uint64(info.MessagesDropped),
-		RetainedFail: b.retained.failing.Load(),
+		Clients:       int(info.ClientsConnected),
+		Sessions:      b.sessions.size(),
+		Subscriptions: int(info.Subscriptions),
+		Retained:      b.server.Topics.Retained.Len(),
+		Refused:       make(map[string]uint64, refusals),
+		Panics:        b.counters.panics.Load(),
+		Lost:          b.counters.losses.Load(),
+		Received:      uint64(info.MessagesReceived),
+		Sent:          uint64(info.MessagesSent),
+		Dropped:       uint64(info.MessagesDropped),
+		RetainedFail:  b.retained.failing.Load(),
 	}
 	for _, c := range b.conns.all() {
 		s.Connections++

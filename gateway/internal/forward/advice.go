@@ -23,9 +23,9 @@ type topicMissing struct {
 
 func (e *topicMissing) Error() string {
 	if e.cause == nil {
-		return fmt.Sprintf("topic %s is missing", e.topic)
+		return "it is missing"
 	}
-	return fmt.Sprintf("create topic %s: %v", e.topic, e.cause)
+	return fmt.Sprintf("it is missing and cannot be made: %v", e.cause)
 }
 
 func (e *topicMissing) Unwrap() error { return e.cause }

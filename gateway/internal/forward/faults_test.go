@@ -267,7 +267,7 @@ func TestMissingTopicIsAwaited(t *testing.T) {
 		r.start()
 		last := r.put("washer", 10)
 		time.Sleep(time.Hour)
-		if n := r.log.count("topic plantgate.readings.v1 is missing", "kafka.create_topics: true"); n != 1 {
+		if n := r.log.count("topic plantgate.readings.v1: it is missing", "kafka.create_topics: true"); n != 1 {
 			t.Errorf("%d lines name the topic and what to do, want 1", n)
 		}
 		if err := r.kafka.CreateTopic(readings, 1, nil); err != nil {

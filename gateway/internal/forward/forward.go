@@ -95,6 +95,7 @@ func (f *Forwarder) restore() {
 	if err != nil {
 		f.o.Log.Warn("kafka positions cannot be read; whether kafka lost records meanwhile is not known", "error", err)
 	}
+	p.keepOnly(f.maker.topics)
 	f.positions, f.confirmed = p, number
 	f.status.confirmed.Store(number)
 }
@@ -188,8 +189,13 @@ func (f *Forwarder) stallLimit() time.Duration { return f.o.Stalled << min(f.sta
 // session sends window after window until the client has to go or ctx ends.
 func (f *Forwarder) session(ctx context.Context, c *client) error {
 	f.witness.away.Store(true)
-	if err := f.lookForRewind(ctx, c, nil); err != nil {
+	if err := f.lookForRewind(ctx, c, f.current); err != nil {
 		return err
+	}
+	if f.current == nil {
+		// There was nothing to refuse, so Kafka counts as back; with a window
+		// it does once it takes that.
+		f.takesAgain()
 	}
 	for {
 		if len(f.positions.refills) > 0 {

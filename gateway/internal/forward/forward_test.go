@@ -2,11 +2,15 @@ package forward_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/plantgate/plantgate/gateway/internal/forward"
 )
@@ -114,6 +118,94 @@ func TestStopDoesNotWaitForKafka(t *testing.T) {
 		r.start()
 		r.await(last)
 		wantSequence(t, r.topic(readings), upTo(20)...)
+	})
+}
+
+// A router forgets the connections. They look alive and bring nothing back:
+// after the time a request may take, new ones are made, and nothing comes twice.
+func TestHalfOpenConnectionsAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		r.await(r.put("washer", 10))
+		r.mute()
+		before := time.Now()
+		last := r.put("washer", 10)
+		r.await(last)
+		if took := time.Since(before); took > 2*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		wantSequence(t, r.topic(readings), upTo(20)...)
+	})
+}
+
+// The same moment, and the program is stopped.
+func TestStopDoesNotWaitForHalfOpenConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.startKafka()
+		r.start()
+		r.await(r.put("washer", 10))
+		r.mute()
+		last := r.put("washer", 10)
+		time.Sleep(time.Second)
+		before := time.Now()
+		r.halt()
+		if took := time.Since(before); took > 1500*time.Millisecond {
+			t.Errorf("stop took %v, want about a second at most", took)
+		}
+		r.start()
+		r.await(last)
+		ids := map[string]bool{}
+		for _, g := range r.topic(readings) {
+			ids[g.ID] = true
+		}
+		if len(ids) != 20 {
+			t.Errorf("%d different ids are there, want 20", len(ids))
+		}
+	})
+}
+
+// Kafka comes back while there is nothing to send: the state says so.
+func TestIdleAgainWithoutReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.start()
+		time.Sleep(10 * time.Minute)
+		if s := r.forward.Stats(); s.State != forward.Waiting {
+			t.Errorf("state is %s, want waiting", s.State)
+		}
+		r.startKafka()
+		time.Sleep(time.Minute)
+		if s := r.forward.Stats(); s.State != forward.Idle || s.LastError != "" {
+			t.Errorf("state is %s with error %q, want idle without", s.State, s.LastError)
+		}
+	})
+}
+
+// A new client takes the place of the old one in the metrics as well.
+func TestMetricsOutliveTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		registry := prometheus.NewRegistry()
+		r.options.Registerer = registry
+		r.startKafka()
+		r.start()
+		for range 3 {
+			r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
+			r.await(r.put("washer", 5))
+		}
+		if s := r.forward.Stats(); s.Rebuilt != 3 {
+			t.Errorf("%d clients were given up, want 3", s.Rebuilt)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(families) == 0 || !strings.HasPrefix(families[0].GetName(), "plantgate_kafka_") {
+			t.Errorf("metrics are %v, want those of the client", families)
+		}
 	})
 }
 

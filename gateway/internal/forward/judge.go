@@ -166,12 +166,7 @@ func (d *delivery) bringDown(it *item, cause error) {
 		it.record = m.truncate(d.w, &it.record)
 	case it.stage < explained:
 		it.stage = explained
-		gap, err := m.lost(d.w, it, cause)
-		if err != nil {
-			d.giveUp(it, err)
-			return
-		}
-		it.record = gap
+		it.record = m.lost(d.w, it, cause)
 	default:
 		d.giveUp(it, cause)
 	}
@@ -218,7 +213,7 @@ func (m *maker) truncate(w *window, r *kgo.Record) kgo.Record {
 }
 
 // lost makes the event that a record is in no topic at all.
-func (m *maker) lost(w *window, it *item, cause error) (kgo.Record, error) {
+func (m *maker) lost(w *window, it *item, cause error) kgo.Record {
 	s := stamp{stream: w.stream, number: it.number, time: it.record.Timestamp, replayed: it.replayed}
 	return m.gap(w, s, buffer.Gap{
 		Stream: w.stream, First: it.number, Last: it.number,

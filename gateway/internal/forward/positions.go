@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -79,6 +80,13 @@ func parsePositions(blob []byte) (positions, error) {
 		p.refills = append(p.refills, refill{lane{r.Topic, r.Partition}, r.Next, r.To})
 	}
 	return p, nil
+}
+
+// keepOnly forgets topics that the configuration no longer names.
+func (p *positions) keepOnly(topics [topicCount]string) {
+	known := func(l lane) bool { return slices.Contains(topics[:], l.topic) }
+	maps.DeleteFunc(p.last, func(l lane, _ position) bool { return !known(l) })
+	p.refills = slices.DeleteFunc(p.refills, func(r refill) bool { return !known(r.lane) })
 }
 
 // encode returns the blob, at most as long as the buffer keeps. Refills come

@@ -39,7 +39,7 @@ func TestRecordsAsKafkaSeesThem(t *testing.T) {
 			r.store(envelope.Envelope{Kind: envelope.Event, Taken: r.clock.Now(), Key: device, Body: body})
 		}
 		letter := envelope.Letter{Topic: "tele/washer/SENSOR", Client: "DVES_1", Error: "not JSON", Payload: []byte("\x00{oops")}
-		last := r.store(envelope.Envelope{Kind: envelope.DeadLetter, Taken: r.clock.Now(), Key: "washer", Body: letter.Append(nil)})
+		r.store(envelope.Envelope{Kind: envelope.DeadLetter, Taken: r.clock.Now(), Key: "washer", Body: letter.Append(nil)})
 		// A newer program wrote something that this one cannot read.
 		last, err := r.buffer.Append(t.Context(), []byte("\x09future"))
 		if err != nil {

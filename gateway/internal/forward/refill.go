@@ -28,15 +28,17 @@ func (f *Forwarder) refill(ctx context.Context, c *client) error {
 		return sleep(ctx, f.o.Backoff(1))
 	}
 	w := &f.again
-	if part.Gap != nil {
+	switch {
+	case part.Gap != nil:
 		f.replayGap(w, *part.Gap)
-	} else {
+	case len(part.Records) > 0:
 		f.replay(c, w, part)
-	}
-	if w.last < from {
-		// Nothing is there although it was confirmed: the card has lost it
-		// as well, and the buffer has said so.
-		w.last = f.confirmed
+	default:
+		// The card has lost the end of what it had, and begun a new stream
+		// with other numbers; the buffer has said so.
+		f.positions.refills = nil
+		f.write()
+		return nil
 	}
 	if err := f.delivery.run(ctx, c, w); err != nil {
 		return err
@@ -88,15 +90,8 @@ func (f *Forwarder) replayGap(w *window, g buffer.Gap) {
 	if g.Since.IsZero() {
 		g.Since = now
 	}
-	w.reset(g.Stream, g.First)
 	s := stamp{stream: g.Stream, number: g.First, time: g.Since, replayed: true}
-	r, err := f.maker.gap(w, s, g)
-	if err != nil {
-		f.o.Log.Error("gap cannot be written as an event", "from", g.First, "to", g.Last, "error", err)
-		w.last = g.Last
-		return
-	}
-	w.append(s, g.Last, r)
+	f.maker.addGap(w, s, g)
 	f.status.gaps.Add(1)
 }
 

@@ -157,8 +157,8 @@ func (s *source) make(w *window, part buffer.Window) bool {
 
 // explain makes a window of the event that stands for missing numbers.
 func (s *source) explain(w *window, g buffer.Gap) {
-	w.reset(g.Stream, g.First)
 	if g.Reason == buffer.Expired {
+		w.reset(g.Stream, g.First)
 		w.last = g.Last // it was confirmed once: no loss
 		return
 	}
@@ -170,14 +170,7 @@ func (s *source) explain(w *window, g buffer.Gap) {
 	if !trusted {
 		at.quality = reading.Uncertain
 	}
+	s.maker.addGap(w, at, g)
 	w.oldest = s.clock.Now()
-	r, err := s.maker.gap(w, at, g)
-	if err != nil {
-		// Only a field that is not in the table of events can do that.
-		s.o.Log.Error("gap cannot be written as an event", "from", g.First, "to", g.Last, "error", err)
-		w.last = g.Last
-		return
-	}
-	w.append(at, g.Last, r)
 	s.status.gaps.Add(1)
 }

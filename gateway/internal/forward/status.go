@@ -140,8 +140,8 @@ func (s *status) block(cause error) {
 		}
 		s.err = cause
 		kind := advice
-		if kind == "" && len(s.said) > 0 {
-			kind = "other" // errors without advice may differ in every attempt
+		if kind == "" {
+			kind = "other" // such errors may differ in every attempt
 		}
 		if s.said[kind] {
 			return

@@ -97,7 +97,7 @@ func (f *Forwarder) ensureTopics(ctx context.Context, c *client) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("topic %s: %w", name, err)
 		}
 	}
 	if made {

@@ -151,9 +151,17 @@ func TestABusyCardHoldsUpOnlyThoseWhoCanWait(t *testing.T) {
 		}
 		r.publish(0, "tele/x/SENSOR", plug) // may wait, then is counted
 		synctest.Wait()
-		time.Sleep(10 * time.Second)
 		if got := r.Stats().Refused; got != 3 {
 			t.Errorf("got %d readings refused, want 3: the will, the poll and the message with QoS 0", got)
+		}
+		for range 2000 {
+			if err := r.Put(power("soil", "ads1115", 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		if got := r.Stats(); got.Refused != 2003 || got.Queued > 0 {
+			t.Errorf("the queue is not emptied when the buffer was waited for once: %+v", got)
 		}
 	})
 }
@@ -321,8 +329,8 @@ func TestEventsWaitForABuffer(t *testing.T) {
 		r := newIngest(t, ingest.Options{})
 		for n := range 500 {
 			r.Event(reading.Event{Type: reading.StreamStarted, Fields: []reading.Field{{Name: "first", Value: int64(n)}}})
+			time.Sleep(10 * time.Millisecond)
 		}
-		time.Sleep(5 * time.Second)
 		r.attach(t.TempDir(), buffer.Options{})
 		time.Sleep(2 * time.Second)
 		var firsts []any

@@ -185,8 +185,22 @@ func TestManyRefusedDevicesFit(t *testing.T) {
 		r = newIngest(t, ingest.Options{})
 		r.attach(dir, buffer.Options{})
 		time.Sleep(10 * time.Second)
-		if got := events(r.stored(), reading.Refused); len(got) != 1 || !strings.Contains(got[0], "to_total=199 ") {
-			t.Errorf("got %.100v, want 199 told", got)
+		got := events(r.stored(), reading.Refused)
+		if len(got) != 1 || !strings.Contains(got[0], "to_total=199 ") {
+			t.Fatalf("got %.100v, want 199 told", got)
+		}
+		if _, devices, _ := strings.Cut(got[0], "devices="); len(devices) > 820 || strings.Count(devices, ",") > 19 {
+			t.Errorf("got %d bytes of names: %s", len(devices), devices)
+		}
+		for n := range 100 {
+			r.Attach(nil)
+			r.publish(0, fmt.Sprintf("other/%d", n), "1")
+		}
+		r.Attach(r.b)
+		time.Sleep(10 * time.Second)
+		got = events(r.stored(), reading.Refused)
+		if _, devices, _ := strings.Cut(fmt.Sprint(got), "devices="); strings.Count(devices, ",") != 19 {
+			t.Errorf("got %v, want 20 names", got)
 		}
 	})
 }

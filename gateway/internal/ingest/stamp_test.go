@@ -115,6 +115,7 @@ func TestADevicesOwnTimeIsUsedWithinReason(t *testing.T) {
 		{"too long ago", wall - 301_123, true, true, wall},
 		{"too far ahead", wall + 300_877, true, true, wall},
 		{"unsynchronised here", wall - 2_123, false, false, wall},
+		{"unsynchronised when it came", wall - 2_123, false, true, wall},
 		{"not trusted here", wall - 2_123, true, false, wall},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -25,6 +25,7 @@ func TestListenersHearWhy(t *testing.T) {
 		_, _ = r.Accept(ctx, ingest.Message{Topic: "other/a", Payload: []byte("6"), QoS: 1})
 		r.publish(0, "other/a", "x")
 		r.publish(0, "cmnd/a/POWER", "1")
+		r.publish(0, "$SYS/broker/uptime", "1")
 		r.publish(0, "tele/a/STATE", "{}")
 		r.publish(0, "tele/a/LWT", "Online")
 		r.publish(0, "tele/a/SENSOR", `{"DS18B20":{"Temperature":-127}}`)
@@ -44,6 +45,7 @@ func TestListenersHearWhy(t *testing.T) {
 			`other/a 6 1 other: store message on "other/a": there is no buffer to keep readings in`,
 			"other/a x 0 other: not a decimal number",
 			"cmnd/a/POWER 1 0 : the topic is a command, a system topic or the gateway's own",
+			"$SYS/broker/uptime 1 0 : the topic is a command, a system topic or the gateway's own",
 			"tele/a/STATE {} 0 tasmota: it measures nothing",
 			"tele/a/LWT Online 0 tasmota: it says that the device came or went",
 			`tele/a/SENSOR {"DS18B20":{"Temperature":-127}} 0 tasmota: its values stand for "none"`,

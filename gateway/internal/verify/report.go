@@ -46,8 +46,8 @@ func (e *Examples) add(n uint64) {
 	}
 }
 
-// OK: nothing is missing without an explanation, and every device's readings
-// are in their order. Duplicates are allowed: delivery is at least once.
+// OK is true when nothing is missing without an explanation and every device's
+// readings are in their order. Duplicates are allowed: delivery is at least once.
 func (r Report) OK() bool {
 	for _, s := range r.Streams {
 		if len(s.Holes) > 0 || s.Disorder > 0 {
