@@ -109,7 +109,8 @@ func (g *gateway) makeBroker() (err error) {
 			PacketSize: uint32(limits.Packet), ConnectTimeout: limits.ConnectTimeout, WriteTimeout: limits.WriteTimeout,
 		},
 		Users: g.users, RetainedPath: g.path(retainedFile),
-		Accept: g.accept, Wait: func(ctx context.Context, n uint64) error { return g.store.wait(ctx, n) },
+		Accept: g.accept, Learn: func(m broker.Message) { g.ingest.Learn(ingest.Message(m)) },
+		Wait:    func(ctx context.Context, n uint64) error { return g.store.wait(ctx, n) },
 		Durable: func() uint64 { return g.store.durable() },
 		Log:     slog.New(journal.Limit(g.log.Handler(), journal.LimitOptions{})),
 	})

@@ -85,6 +85,11 @@ type Options struct {
 	// a QoS 0 message nevertheless. It is called from many goroutines.
 	Accept func(ctx context.Context, m Message) (tag uint64, err error)
 
+	// Learn, if given, gets the retained messages that were kept over a restart,
+	// before anybody can connect: they are not published again, but some
+	// announce how a device speaks.
+	Learn func(m Message)
+
 	// Wait returns nil when all through number survive a power cut.
 	Wait func(ctx context.Context, number uint64) error
 
@@ -194,6 +199,7 @@ func (b *Broker) begin(ctx context.Context) error {
 		return fmt.Errorf("broker: %w", err)
 	}
 	b.retained.open()
+	b.learn()
 	if err := b.server.Serve(); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
@@ -201,6 +207,15 @@ func (b *Broker) begin(ctx context.Context) error {
 	defer b.mu.Unlock()
 	b.serving = new(sync.WaitGroup)
 	return nil
+}
+
+func (b *Broker) learn() {
+	if b.options.Learn == nil {
+		return
+	}
+	for _, pk := range b.server.Topics.Retained.GetAll() {
+		b.options.Learn(Message{Topic: pk.TopicName, Payload: pk.Payload, Retained: true})
+	}
 }
 
 // disconnectAll closes every connection and waits for them. What is durable may
