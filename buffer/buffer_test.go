@@ -240,6 +240,31 @@ func TestManyAppendWaitAndReadAtOnce(t *testing.T) {
 	}
 }
 
+// The file under a reader is sealed, closed and opened again while it reads.
+func TestReadersFollowFromFileToFile(t *testing.T) {
+	b, _ := start(t, tempDir(t), buffer.Options{SegmentSize: segment, Limit: 64 * segment, Reserve: -1})
+	const last = 300
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for from := uint64(1); from <= last; {
+				_, changed := b.Durable()
+				w, err := b.Read(from, 1000, 1<<20)
+				if err != nil || w.Gap != nil {
+					t.Errorf("read %d: %+v, %v", from, w.Gap, err)
+					return
+				}
+				if len(w.Records) == 0 {
+					<-changed
+				}
+				from += uint64(len(w.Records))
+			}
+		})
+	}
+	putEach(t, b, noise, 1, last)
+	wg.Wait()
+}
+
 func TestWindowKeepsItsBounds(t *testing.T) {
 	b, _ := start(t, tempDir(t), small())
 	put(t, b, record, 1, 30)

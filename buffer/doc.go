@@ -32,10 +32,11 @@
 // microsecond, and a commit waits a thousand times longer for the card.
 //
 // Each block lies in a bucket of its own in the root of the file. A commit then
-// writes the pages of the block, one or two of the index, and a meta page: 12 KiB
-// for a small one. As plain values in one bucket, blocks of some KiB would be
-// written four times over, because bbolt does not split a page of less than five
-// values (BenchmarkBytesPerCommit).
+// writes the pages of the block, one or two of the index, and a meta page: 12 to
+// 16 KiB for a small one, in two syncs. As plain values in one bucket, blocks of
+// some KiB would be written up to five times, because bbolt does not split a page
+// of less than five values. BenchmarkBytesPerCommit: 0.8 of what a plain value of
+// the same size costs with one record in a block, 0.5 with 100, 0.36 with 500.
 //
 // # Streams
 //

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // fileOps are the steps that a card can refuse. A test replaces one to see what
@@ -74,10 +75,10 @@ func isFull(err error) bool {
 
 func isNoSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, errQuota) }
 
-// isShortage tells that the process has too little of something, from which
-// nothing follows for the file.
+// isShortage tells that the process has too little of something, or that another
+// one has the file, from which nothing follows for what is in it.
 func isShortage(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, os.ErrPermission} {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, os.ErrPermission, berrors.ErrTimeout} {
 		if errors.Is(err, e) {
 			return true
 		}

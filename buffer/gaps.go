@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -64,8 +65,8 @@ func (b *Buffer) addGap(g gapEntry) {
 
 // addDamage remembers the holes between the blocks that were saved from s.
 func (b *Buffer) addDamage(s *segment, found []foundBlock, limit uint64, cause error) {
-	stream := s.stream
-	if stream == 0 && len(found) > 0 {
+	stream := cmp.Or(s.stream, b.stream)
+	if len(found) > 0 {
 		stream = found[0].head.stream
 	}
 	next := s.first

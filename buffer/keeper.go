@@ -143,6 +143,7 @@ func (b *Buffer) prepare() error {
 		}
 		err := b.ops.makeSegment(path, b.o.SegmentSize)
 		if err == nil {
+			b.count.written.Add(4 * pageSize)
 			b.setPrepared(path)
 			return nil
 		}
@@ -213,7 +214,8 @@ func (b *Buffer) rotate(first uint64) (*segment, error) {
 	}
 	now, trusted := b.o.Now()
 	s := &segment{
-		path: filepath.Join(b.dir, segmentName(first)), first: first, stream: b.stream, size: b.o.SegmentSize, checked: true,
+		path: filepath.Join(b.dir, segmentName(first)), first: first, size: b.o.SegmentSize,
+		stream: b.stream, begun: now, trusted: trusted, checked: true,
 		begin: &segmentHead{stream: b.stream, first: first, begun: now, trusted: trusted},
 	}
 	if err := b.ops.rename(next, s.path); err != nil {

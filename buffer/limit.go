@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 )
 
 // bytes that the files take. The caller holds b.mu.
@@ -87,28 +86,11 @@ func (b *Buffer) expired() bool {
 	later := append([]*segment(nil), b.segments[1:]...)
 	b.mu.Unlock()
 	for _, s := range later { // the first one that was begun by a right clock
-		begun, trusted := b.begun(s)
-		if trusted {
-			return now.Sub(begun) > b.o.Keep
+		if b.readHead(s); s.trusted {
+			return now.Sub(s.begun) > b.o.Keep
 		}
 	}
 	return false
-}
-
-// begun reads when s was begun, once. The caller holds reader.mu.
-func (b *Buffer) begun(s *segment) (time.Time, bool) {
-	if s.begun.IsZero() {
-		wasOpen := b.isActive(s) || b.reader.open[0] == s || b.reader.open[1] == s
-		h, err := s.head()
-		if err != nil { // it is dealt with when it is read
-			return time.Time{}, false
-		}
-		if !wasOpen {
-			_ = s.close() // it was only looked at
-		}
-		s.begun, s.trusted = h.begun, h.trusted
-	}
-	return s.begun, s.trusted
 }
 
 // unlink removes segment i.

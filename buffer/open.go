@@ -101,7 +101,7 @@ func (b *Buffer) restore() error {
 		return err
 	}
 	if st.known != nil {
-		b.positions = *st.known
+		b.positions, b.stream = *st.known, st.known.stream
 	}
 	if err := b.removeDropped(); err != nil {
 		return err
@@ -199,7 +199,7 @@ func (b *Buffer) examineNewest(st *start) error {
 			continue
 		case cause == nil && err == nil:
 			st.last, st.stream = t.last, t.head.stream
-			s.stream, s.checked = t.head.stream, true
+			s.stream, s.begun, s.trusted, s.checked = t.head.stream, t.head.begun, t.head.trusted, true
 			return nil
 		case cause == nil:
 			cause = err
@@ -217,7 +217,6 @@ func (b *Buffer) salvageNewest(s *segment, st *start, cause error) error {
 	}
 	if n := len(found); n > 0 {
 		st.last, st.stream = found[n-1].head.last(), found[n-1].head.stream
-		s.stream = st.stream
 	}
 	err = b.repair(s, 0, cause)
 	if isShortage(err) {

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,11 +61,11 @@ func (r *reader) close() { r.dec.close() }
 func (b *Buffer) Read(from uint64, maxRecords, maxBytes int) (Window, error) {
 	b.reader.mu.Lock()
 	defer b.reader.mu.Unlock()
-	w := window{from: max(from, 1), maxRecords: maxRecords, maxBytes: maxBytes}
 	for {
 		if b.stopped() {
 			return Window{}, ErrClosed
 		}
+		w := window{from: max(from, 1), maxRecords: maxRecords, maxBytes: maxBytes}
 		w.durable, _, _ = b.q.numbers()
 		if w.from > w.durable || maxRecords <= 0 {
 			return Window{}, nil
@@ -111,10 +112,26 @@ func (b *Buffer) segmentAt(number, durable uint64) (s, beside *segment, next uin
 
 // streamOf is the stream of a segment; the newest one for none.
 func (b *Buffer) streamOf(s *segment) uint32 {
-	if s == nil || b.admit(s) != nil || s.stream == 0 { // an error comes back when it is read
+	if s == nil {
 		return b.stream
 	}
-	return s.stream
+	b.readHead(s)
+	return cmp.Or(s.stream, b.stream)
+}
+
+// readHead reads what the head of s says, once. An error is dealt with when the
+// segment itself is read. The caller holds reader.mu.
+func (b *Buffer) readHead(s *segment) {
+	if s.stream != 0 {
+		return
+	}
+	wasOpen := b.isActive(s) || b.reader.open[0] == s || b.reader.open[1] == s
+	if h, err := s.head(); err == nil {
+		s.stream, s.begun, s.trusted = h.stream, h.begun, h.trusted
+	}
+	if !wasOpen {
+		_ = s.close() // it was only looked at
+	}
 }
 
 func (b *Buffer) readSegment(w *window, s *segment, next uint64) error {
@@ -156,18 +173,9 @@ func (b *Buffer) admit(s *segment) error {
 		return nil
 	}
 	if r.open[1] != s && r.open[1] != nil {
-		if err := r.open[1].close(); err != nil {
-			return err
-		}
+		_ = r.open[1].close() // it was only read
 	}
 	r.open[0], r.open[1] = s, r.open[0]
-	if s.stream == 0 {
-		h, err := s.head()
-		if err != nil {
-			return err
-		}
-		s.stream = h.stream
-	}
 	return nil
 }
 

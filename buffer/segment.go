@@ -29,11 +29,12 @@ type segment struct {
 	first uint64 // number of the first record that it may hold
 	size  int64  // bytes on the card
 
-	// These are guarded by reader.mu once the segment is in the list.
-	stream  uint32    // 0: not known yet
-	checked bool      // it was read through since this process started
-	begun   time.Time // from its head; zero: not read yet
+	// These are guarded by reader.mu once the segment is in the list. The first
+	// three are from its head.
+	stream  uint32    // 0: not read yet
+	begun   time.Time // when it was begun, and the one before sealed
 	trusted bool      // begun is right
+	checked bool      // it was read through since this process started
 
 	// These are the committer's.
 	begin *segmentHead // to be written with the first block; nil: it was
@@ -224,14 +225,17 @@ func (s *segment) fill(tx *bbolt.Tx, number uint64, stored []byte) error {
 // view reads the segment, which is opened when it is not. What f sees of
 // bbolt's memory ends with it.
 func (s *segment) view(f func(tx *bbolt.Tx) error) error {
-	if err := s.open(); err != nil {
-		return err
+	for {
+		if err := s.open(); err != nil {
+			return err
+		}
+		s.mu.RLock()
+		if s.db != nil {
+			break
+		}
+		s.mu.RUnlock() // the committer has just sealed it
 	}
-	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil {
-		return errors.New("segment was closed while it was opened")
-	}
 	return guard(s.path, func() error { return s.db.View(f) })
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -184,10 +185,26 @@ func checkInChild(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, self, "buffer", "check-file", path).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("check %s: %w: %s", path, err, firstLine(out))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("check %s: took longer than %s: %w", path, checkTimeout, syscall.EAGAIN)
+	case killed(err):
+		return fmt.Errorf("check %s: the check was killed: %w", path, syscall.ENOMEM)
 	}
-	return nil
+	return fmt.Errorf("check %s: %w: %s", path, err, firstLine(out))
+}
+
+// killed reports whether somebody else ended the child: the kernel for want of
+// memory, or a stop of the whole service. That says nothing of the file.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGINT)
 }
 
 // checkTimeout is generous: 32 MiB on the slowest card take seconds.

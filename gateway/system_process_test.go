@@ -140,7 +140,9 @@ func (p *process) awaitEnd(within time.Duration) {
 	select {
 	case <-p.ended:
 	case <-time.After(within):
-		p.t.Fatalf("the program still runs after %s:\n%s", within, tail(p.log.String()))
+		p.signal(syscall.SIGQUIT) // the runtime writes what every goroutine waits for
+		<-p.ended
+		p.t.Fatalf("the program still runs after %s:\n%s", within, p.log.String())
 	}
 }
 

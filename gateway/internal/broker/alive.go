@@ -16,6 +16,9 @@ import (
 // It needs neither Kafka nor room in the buffer, so a watchdog may depend on
 // it. It fails when ctx ends first and when Run is not running.
 func (b *Broker) Alive(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("broker: ask itself: %w", err)
+	}
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	stop := context.AfterFunc(ctx, func() { ours.Close() })

@@ -116,6 +116,25 @@ func TestStopTellsTheReason(t *testing.T) {
 	c.wantClosed()
 }
 
+// A client that is turned away while it sends on must learn why: a socket that
+// is closed with unread bytes in it is reset, and takes the answer back.
+func TestRefusalArrivesThoughTheClientSendsOn(t *testing.T) {
+	r := start(t, func(o *broker.Options) { o.Listen[0].Anonymous = false })
+	c := newClient(t, r.dial(t), 5)
+	c.send(append(hello{id: "a", version: 5}.bytes(), make([]byte, 100_000)...))
+	if head, body := c.packet(); head != 0x20 || body[1] != 0x86 {
+		t.Fatalf("got %x %x, want a CONNACK with reason 0x86", head, body)
+	}
+	if _, _, err := c.read(10 * time.Second); err != io.EOF {
+		t.Errorf("read: %v, want EOF", err)
+	}
+	for range 2 { // the second would meet the reset that the first caused
+		if _, err := c.Write(ping); err != nil {
+			t.Errorf("connection was reset: %v", err)
+		}
+	}
+}
+
 // Five bytes that allocate 256 MiB with stock mochi, before any password.
 func TestHugeLengthAllocatesNothing(t *testing.T) {
 	for name, head := range map[string][]byte{

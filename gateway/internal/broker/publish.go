@@ -101,8 +101,6 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		return pk, nil
 	case c.reader.denied:
 		return pk, packets.CodeSuccessIgnore
-	case c.reader.refused:
-		return pk, packets.ErrRejectPacket
 	}
 	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, len(pk.Payload)) {
 		if h.b.counters.refuse(refusedRetain) {
@@ -132,14 +130,14 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 }
 
 // turnAway disconnects a client whose message could not be stored. Its answer
-// never leaves, so the client keeps the message and sends it again.
+// never leaves, so the client keeps the message and sends it again. mochi reads
+// no further packet of a client that is stopped.
 func (h *hook) turnAway(c *conn, cl *mqtt.Client, err error) error {
 	wait := h.b.sessions.turnedAway(c.reader.key, time.Now())
 	if h.b.counters.refuse(refusedMessage) && !h.b.stopping.Load() {
 		h.b.log.Warn("message could not be stored; its client was disconnected and will send it again",
 			"client", cl.ID, "error", err, "not_before", wait.String())
 	}
-	c.reader.refused = true
 	cl.Stop(err)
 	return packets.ErrRejectPacket
 }

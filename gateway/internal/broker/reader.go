@@ -23,7 +23,6 @@ type reader struct {
 	judged   *account       //
 	may      bool           //
 	denied   bool           // it is answered, but goes nowhere
-	refused  bool           // a message was turned away: nothing more is taken
 	ended    bool           // mochi ended the session in order
 	will     mqtt.Will      //
 	willOwed bool           // mochi will not publish it, though the client did not say goodbye

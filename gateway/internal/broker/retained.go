@@ -88,7 +88,8 @@ func (r *retained) run(ctx context.Context) error {
 }
 
 // open loads the file. The broker serves without it: what cannot be opened is
-// tried again at the next save.
+// tried again, whether anything changes or not, because a person who mended the
+// card wants to see that it is well.
 func (r *retained) open() {
 	if r.path == "" {
 		return
@@ -96,6 +97,9 @@ func (r *retained) open() {
 	err := guard(r.load)
 	if errors.Is(err, errDamaged) {
 		err = errors.Join(r.setAside(err), guard(r.load))
+	}
+	if err != nil {
+		r.touch()
 	}
 	r.report(err)
 }
@@ -215,6 +219,16 @@ func (r *retained) restore(topic string, value []byte) {
 	if _, ok := r.server.Topics.Retained.Get(topic); !ok {
 		r.server.Topics.RetainMessage(pk)
 	}
+}
+
+// count leaves out what the broker publishes itself.
+func (r *retained) count() (n int) {
+	for topic := range r.server.Topics.Retained.GetAll() {
+		if !strings.HasPrefix(topic, "$") {
+			n++
+		}
+	}
+	return n
 }
 
 // write brings the file up to date in one transaction, if anything differs.

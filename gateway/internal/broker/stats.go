@@ -38,7 +38,7 @@ type Stats struct {
 	Clients       int   // connected now
 	Sessions      int   // connected and remembered now
 	Subscriptions int   // of all sessions now
-	Retained      int   // messages now, those of $SYS included
+	Retained      int   // messages now, without those of $SYS
 	HeldBytes     int64 // waiting to leave now
 	Refused       map[string]uint64
 	Panics        uint64 // of the MQTT library, recovered
@@ -56,7 +56,7 @@ func (b *Broker) Stats() Stats {
 		Clients:       int(info.ClientsConnected),
 		Sessions:      b.sessions.size(),
 		Subscriptions: int(info.Subscriptions),
-		Retained:      b.server.Topics.Retained.Len(),
+		Retained:      b.retained.count(),
 		Refused:       make(map[string]uint64, refusals),
 		Panics:        b.counters.panics.Load(),
 		Lost:          b.counters.losses.Load(),

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"time"
-
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -88,9 +86,6 @@ func (h *hook) sendRetained(c *conn, cl *mqtt.Client, s subscription) error {
 		}
 		now, ok := h.b.server.Topics.Retained.Get(topic)
 		if !ok || s.noLocal && now.Origin == cl.ID || !h.OnACLCheck(cl, now.TopicName, false) {
-			continue
-		}
-		if now.Expiry > 0 && now.Expiry < time.Now().Unix() {
 			continue
 		}
 		out := now.Copy(false)

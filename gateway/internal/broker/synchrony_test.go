@@ -136,7 +136,8 @@ func TestHeldAnswersDelayNoOtherClient(t *testing.T) {
 
 // The table of what mochi makes of an error in its hook: as success, as the
 // wrong packet, or as a panic. Here each one disconnects the client unanswered,
-// and its next messages too are not answered.
+// and its next messages too are not answered;
+// nor does anyone else get what will be sent again.
 func TestRefusedIsNotAcknowledged(t *testing.T) {
 	refusals := map[string]error{
 		"plain":   errors.New("buffer is full"),
@@ -152,11 +153,16 @@ func TestRefusedIsNotAcknowledged(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						r, net := inBubble(t, nil)
 						other := letIn(t, net.dial(t, ""), hello{id: "other"})
+						other.subscribe("#")
 						c := letIn(t, net.dial(t, ""), hello{id: "a", version: version})
 						r.store.refuseWith(refusal)
-						c.send(append(c.message(0, "a", qos, 1, "x"), c.message(0, "a", qos, 2, "x")...))
+						c.send(append(c.message(retain, "a", qos, 1, "x"), c.message(0, "a", qos, 2, "x")...))
 						c.wantClosed()
-						other.ping()
+						other.ping() // and no message before
+						synctest.Wait()
+						if s := r.Stats(); s.Retained != 0 || s.Panics != 0 {
+							t.Errorf("%d messages retained, %d panics", s.Retained, s.Panics)
+						}
 					})
 				})
 			}

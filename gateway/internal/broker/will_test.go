@@ -115,6 +115,7 @@ func TestStopRetainsWillsButStoresNone(t *testing.T) {
 		c := letIn(t, net.dial(t, ""), hello{id: "washer", will: offline})
 		c.send(c.message(retain, offline.topic, 1, 1, "Online"))
 		c.want(ack(puback, 1)...)
+		time.Sleep(6 * time.Second) // nothing is left to save but the will
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
 		}

@@ -120,11 +120,9 @@ func adviseTLS(err error) string {
 		return "the broker turned the TLS client down: does it want a certificate (kafka.tls.cert and key)?"
 	case strings.Contains(text, "plaintext connection speaking to a tls endpoint"), strings.Contains(text, "is TLS missing?"):
 		return "the port wants TLS: set kafka.tls or use the plain listener's port"
-	case strings.Contains(text, "is TLS misconfigured"):
-		return "the broker closes TLS connections: remove kafka.tls or use the TLS listener's port"
 	case strings.Contains(text, "is SASL missing?"):
 		return "the broker closed the connection: does it want kafka.sasl, or is the password wrong?"
-	case errors.As(err, &handshake):
+	case errors.As(err, &handshake), strings.Contains(text, "is TLS misconfigured"):
 		return "nothing there answers in TLS: remove kafka.tls or use the TLS listener's port"
 	case strings.Contains(text, "the beginning of an HTTP response"):
 		return "a web server answers there: kafka.brokers needs Kafka's port, usually 9092"

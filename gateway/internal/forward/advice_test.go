@@ -136,8 +136,8 @@ func serve(t *testing.T, r *rig, text string) {
 			}
 			go func() {
 				defer conn.Close()
-				buf := make([]byte, 512)
-				if _, err := conn.Read(buf); err == nil {
+				buf := make([]byte, 4096)
+				if _, err := conn.Read(buf); err == nil && text != "" {
 					_, _ = io.WriteString(conn, text) // the client may be gone
 				}
 			}()

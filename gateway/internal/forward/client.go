@@ -16,7 +16,7 @@ type client struct {
 func (f *Forwarder) newClient() (*client, error) {
 	c := new(client)
 	opts := append(f.o.produceOpts(c.batchLimit),
-		kgo.WithHooks(f.witness),
+		kgo.WithHooks(f.witness, &f.delivery),
 		kgo.WithLogger(f.witness),
 		kgo.ProducerOnDataLossDetected(func(string, int32) { f.witness.wasAway() }),
 	)

@@ -34,6 +34,8 @@ type delivery struct {
 	sent    []*item // of the present round
 	pending sync.WaitGroup
 	moved   atomic.Uint64
+	unlaid  atomic.Int64  // records that have no partition yet
+	laid    chan struct{} // closed when there are none
 
 	mu     sync.Mutex
 	failed map[*kgo.Record]error
@@ -110,8 +112,11 @@ func recordSize(r *kgo.Record) int {
 func (d *delivery) round(ctx context.Context, c *client) error {
 	clear(d.failed)
 	d.pending.Add(len(d.sent))
+	d.unlaid.Store(int64(len(d.sent)))
+	d.laid = make(chan struct{})
 	for _, it := range d.sent {
 		it.record.Context = nil
+		it.record.Partition = unknownPartition
 		c.kafka.Produce(context.Background(), &it.record, d.promise)
 	}
 	err := d.flush(ctx, c)
@@ -123,12 +128,22 @@ func (d *delivery) round(ctx context.Context, c *client) error {
 	return err
 }
 
+// OnProduceRecordPartitioned implements kgo.HookProduceRecordPartitioned.
+func (d *delivery) OnProduceRecordPartitioned(*kgo.Record, int32) { d.lay() }
+
+func (d *delivery) lay() {
+	if d.unlaid.Add(-1) == 0 {
+		close(d.laid)
+	}
+}
+
 // promise is called by one goroutine of the client, record after record.
 func (d *delivery) promise(r *kgo.Record, err error) {
 	if err != nil {
 		d.mu.Lock()
 		d.failed[r] = err
 		d.mu.Unlock()
+		d.lay() // it may have failed before it got its partition
 	} else {
 		d.moved.Add(1)
 	}
@@ -141,7 +156,7 @@ func (d *delivery) flush(ctx context.Context, c *client) error {
 	watch := d.f.newWatch(&d.moved)
 	for {
 		slice, cancel := context.WithTimeout(ctx, patience/2)
-		err := c.kafka.Flush(slice)
+		err := d.flushLaid(slice, c)
 		cancel()
 		switch {
 		case err == nil:
@@ -155,20 +170,34 @@ func (d *delivery) flush(ctx context.Context, c *client) error {
 	}
 }
 
+// flushLaid does not let anything leave before every record has its partition.
+// The client learns of a topic's partitions only after the first record for it,
+// and would then send that one while those behind it are not yet buffered: if it
+// is refused, they are not, and overtake it.
+func (d *delivery) flushLaid(ctx context.Context, c *client) error {
+	select {
+	case <-d.laid:
+		return c.kafka.Flush(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // lastFlush gives what is in flight a short while: each record that is confirmed
 // now is no duplicate after the restart.
 func (d *delivery) lastFlush(ctx context.Context, c *client) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	if c.kafka.Flush(last) == nil {
+	if d.flushLaid(last, c) == nil {
 		return nil
 	}
 	return context.Cause(ctx)
 }
 
 // settle marks what the round achieved. In a partition with a failure nothing
-// behind the lowest failed record counts: it is sent again in its place, for a
-// consumer that drops repeated ids would else see disorder.
+// behind the lowest failed record counts, should anything have come through: it
+// is sent again behind that one, so that the last word of each device is its
+// latest.
 func (d *delivery) settle() {
 	var broken map[lane]bool
 	for _, it := range d.sent {

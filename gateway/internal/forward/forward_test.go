@@ -44,7 +44,7 @@ func TestThreeDaysWithoutKafka(t *testing.T) {
 			last = r.put(fmt.Sprintf("plant-%d", hour%5), 20)
 			time.Sleep(time.Hour)
 		}
-		if s := r.forward.Stats(); s.State != forward.Waiting || s.LastError == "" || !s.HasUnsent || s.InFlight > 4000 {
+		if s := r.forward.Stats(); s.State != forward.Waiting || s.LastError == "" || !s.HasUnsent || s.InFlight > 2000 {
 			t.Errorf("without Kafka stats are %+v, want waiting, with an error and a bounded window", s)
 		}
 		r.mendNetwork()

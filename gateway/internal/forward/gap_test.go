@@ -25,7 +25,7 @@ func TestDroppedReadingsAreExplained(t *testing.T) {
 		r := newRig(t)
 		r.bufferOptions = buffer.Options{Limit: 6 * (256 << 10), SegmentSize: 256 << 10, Reserve: -1}
 		r.start()
-		last := r.noise(4000)
+		last := r.noise(3000)
 		r.startKafka()
 		r.await(last)
 		gaps := r.topic(events)
@@ -74,7 +74,7 @@ func (r *rig) noise(n int) (last uint64) {
 		}
 		e.Body = append(e.Body[:len(e.Body)-1], `,"x_noise":"`+hex.EncodeToString(noise)+`"}`...)
 		last = r.store(e)
-		if i%100 == 99 {
+		if i%300 == 299 {
 			r.sync(last)
 		}
 	}

@@ -55,7 +55,7 @@ type Options struct {
 
 	// A window is what is in flight at once. There are three of them in
 	// memory, so these two bound what Kafka can cost while it is slow or
-	// away. Defaults 4000 records and 2 MiB.
+	// away. Defaults 2000 records and 1 MiB.
 	MaxWindowRecords int
 	MaxWindowBytes   int
 
@@ -97,8 +97,8 @@ func (o Options) withDefaults() Options {
 	if o.Backoff == nil {
 		o.Backoff = defaultBackoff
 	}
-	o.MaxWindowRecords = orDefault(o.MaxWindowRecords, 4000)
-	o.MaxWindowBytes = orDefault(o.MaxWindowBytes, 2<<20)
+	o.MaxWindowRecords = orDefault(o.MaxWindowRecords, 2000)
+	o.MaxWindowBytes = orDefault(o.MaxWindowBytes, 1<<20)
 	o.Linger = orDefault(o.Linger, 50*time.Millisecond)
 	o.Stalled = orDefault(o.Stalled, 2*time.Minute)
 	return o
@@ -115,6 +115,13 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 // back at the same second.
 func defaultBackoff(try int) time.Duration {
 	limit := min(time.Second<<min(max(try-1, 0), 5), 15*time.Second)
+	return limit/2 + rand.N(limit/2)
+}
+
+// reconnectBackoff is the client's own wait between attempts. Kafka may be away
+// for weeks, and each attempt costs a radio and a log of a firewall something.
+func reconnectBackoff(fails int) time.Duration {
+	limit := min(250*time.Millisecond<<min(max(fails-1, 0), 6), 15*time.Second)
 	return limit/2 + rand.N(limit/2)
 }
 
@@ -153,6 +160,7 @@ func (o Options) connectOpts() []kgo.Opt {
 		kgo.RequestTimeoutOverhead(dialTimeout),
 		kgo.ConnIdleTimeout(idleTimeout),
 		kgo.MetadataMinAge(2 * time.Second),
+		kgo.RetryBackoffFn(reconnectBackoff),
 		kgo.DisableClientMetrics(),
 	}
 	if o.SASL != nil {

@@ -31,8 +31,8 @@ func TestRecordsAsKafkaSeesThem(t *testing.T) {
 		doubtful.Quality = reading.Uncertain
 		r.store(doubtful)
 		for _, device := range []string{"washer", ""} {
-			body, err := reading.AppendEventBody(nil, place, reading.Event{Type: reading.DeviceSilent, Device: device,
-				Fields: []reading.Field{{Name: "silent_s", Value: 90.0}}})
+			body, err := reading.AppendEventBody(nil, place, reading.Event{Type: reading.SensorFound, Device: device,
+				Fields: []reading.Field{{Name: "lost_s", Value: 90.0}}})
 			if err != nil {
 				t.Fatal(err)
 			}

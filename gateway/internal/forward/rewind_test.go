@@ -178,6 +178,28 @@ func TestRewoundInTheMiddleOfAWindow(t *testing.T) {
 	})
 }
 
+// A window was confirmed and not yet looked after when the server lost it: the
+// next client looks for it as well.
+func TestRewoundBeforeItWasLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := newPageCache(r)
+		r.start()
+		r.await(r.put("washer", 10))
+		k.flush()
+		r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.UnknownServerError, Count: -1})
+		last := r.put("washer", 10)
+		r.until("all of it is sent and the look fails", func(s forwardStats) bool { return s.Rebuilt > 2 })
+		if end := r.kafka.PartitionInfo(readings, 0).HighWatermark; end != 20 {
+			t.Fatalf("%d records are there, want 20 before the power cut", end)
+		}
+		k.powerCut()
+		r.await(last)
+		r.until("the refill is done", refilled)
+		wantRefilled(t, r.topic(readings), last, 11, 20)
+	})
+}
+
 // Only one partition went back, among records of another gateway: what survived
 // is found, the others are left alone.
 func TestOneRewoundPartitionAmongOtherGateways(t *testing.T) {

@@ -98,6 +98,9 @@ func (r *rig) dial(ctx context.Context, network, address string) (net.Conn, erro
 		return nil, refused
 	}
 	conn, err := r.net.DialContext(ctx, network, address)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, refused
 	}
@@ -235,6 +238,16 @@ func (r *rig) put(device string, n int) uint64 {
 		last = r.store(r.reading(device, float64(i)))
 	}
 	r.sync(last)
+	return last
+}
+
+// putUnread stores n readings before anything runs; the buffer makes them
+// durable once it does.
+func (r *rig) putUnread(device string, n int) (last uint64) {
+	r.t.Helper()
+	for i := range n {
+		last = r.store(r.reading(device, float64(i)))
+	}
 	return last
 }
 

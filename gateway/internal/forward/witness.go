@@ -127,6 +127,9 @@ func (w *witness) note(err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.cause != nil && errors.Is(err, context.DeadlineExceeded) {
+		return // what came before says more
+	}
 	w.cause = err
 }
 

@@ -110,8 +110,8 @@ func parseLine(line string) (string, entry, error) {
 }
 
 // change reads the file, lets edit make a user's new entry out of the old one
-// (nil: there is none, or there shall be none), and writes it. The temporary
-// file is the lock between commands: it can be made once.
+// (nil: there is none, or there shall be none), and writes it. What is read
+// after a power cut is the whole old file or the whole new one.
 func (f *File) change(name string, edit func(old *entry) (*entry, error)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,8 +119,21 @@ func (f *File) change(name string, edit func(old *entry) (*entry, error)) error 
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // gone already when the rename succeeded
-	defer tmp.Close()
+	err = f.fill(tmp, name, edit)
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), f.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	// From here on the temporary file's name is the next command's.
+	if err := syncDir(filepath.Dir(f.path)); err != nil {
+		return fmt.Errorf("write users: %w", err)
+	}
+	return f.load()
+}
+
+func (f *File) fill(tmp *os.File, name string, edit func(old *entry) (*entry, error)) error {
 	text, err := os.ReadFile(f.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read users: %w", err)
@@ -129,12 +142,20 @@ func (f *File) change(name string, edit func(old *entry) (*entry, error)) error 
 	if err != nil {
 		return fmt.Errorf("user %q: %w", name, err)
 	}
-	if err := f.replace(tmp, edited); err != nil {
+	if _, err := tmp.WriteString(edited); err != nil {
 		return fmt.Errorf("write users: %w", err)
 	}
-	return f.load()
+	if err := keepOwner(tmp, filepath.Dir(f.path)); err != nil {
+		return fmt.Errorf("write users: %w", err)
+	}
+	if err := tmp.Sync(); err != nil {
+		return fmt.Errorf("write users: %w", err)
+	}
+	return nil
 }
 
+// lock makes the temporary file, which can be made once: it is the lock between
+// commands.
 func (f *File) lock() (*os.File, error) {
 	path := f.path + ".new"
 	if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > lockStale {
@@ -148,27 +169,6 @@ func (f *File) lock() (*os.File, error) {
 		return nil, fmt.Errorf("write users: %w", err)
 	}
 	return tmp, nil
-}
-
-// replace is the durable step: what is read after a power cut is the whole old
-// file or the whole new one.
-func (f *File) replace(tmp *os.File, text string) error {
-	if _, err := tmp.WriteString(text); err != nil {
-		return err
-	}
-	if err := keepOwner(tmp, filepath.Dir(f.path)); err != nil {
-		return err
-	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), f.path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(f.path))
 }
 
 // editText leaves every other line as it is, unreadable ones and comments too.
