@@ -85,6 +85,7 @@ type start struct {
 	known     *positions // nil: there are none
 	bad       error      // why there are none; nil: there was no file
 	last      uint64     // highest number that is on the card
+	claimed   uint64     // highest number that a damaged file shows to have been given
 	stream    uint32     // of the newest segment; 0: not known
 	fresh     bool       // nothing is there at all
 	newStream string     // why numbers go on in a new stream; "": they do not
@@ -211,10 +212,11 @@ func (b *Buffer) examineNewest(st *start) error {
 
 func (b *Buffer) salvageNewest(s *segment, st *start, cause error) error {
 	st.newStream = "the newest file was damaged"
-	found, err := scan(s.path, s.first, 0)
+	found, claimed, err := scan(s.path, s.first, 0)
 	if err != nil {
 		return err
 	}
+	st.claimed = claimed
 	if n := len(found); n > 0 {
 		st.last, st.stream = found[n-1].head.last(), found[n-1].head.stream
 	}
@@ -228,7 +230,7 @@ func (b *Buffer) salvageNewest(s *segment, st *start, cause error) error {
 // judge decides whether the numbers can go on in the same stream.
 func (b *Buffer) judge(st *start) {
 	p := &b.positions
-	seen := max(p.confirmed, p.seen)
+	seen := max(p.confirmed, p.seen, st.claimed)
 	switch {
 	case st.fresh:
 		st.newStream = "nothing was there"
@@ -239,7 +241,7 @@ func (b *Buffer) judge(st *start) {
 		st.newStream = "the board is another one"
 	}
 	if seen > st.last && !st.fresh {
-		b.addGap(gapEntry{stream: p.stream, first: max(st.last, p.confirmed) + 1, last: seen, reason: reasonLostTail, detail: st.newStream})
+		b.addGap(gapEntry{stream: cmp.Or(p.stream, st.stream), first: max(st.last, p.confirmed) + 1, last: seen, reason: reasonLostTail, detail: st.newStream})
 		st.last = seen
 	}
 	b.stream = p.stream

@@ -26,23 +26,47 @@ func (f foundBlock) size() int { return blockHeadSize + int(f.head.stored) }
 //
 // No block in there can be a stale one that was given up: after an unclean stop
 // a file is never written to again.
-func scan(path string, first, limit uint64) ([]foundBlock, error) {
+//
+// claimed is the highest number that the file shows to have been given: that of
+// a block behind the last good one may be gone while its head still names it.
+func scan(path string, first, limit uint64) (found []foundBlock, claimed uint64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var found []foundBlock
-	err = eachBlock(&tolerantReader{f: f, size: info.Size()}, func(at int64, h blockHead) {
-		if h.first >= first && (limit == 0 || h.last() < limit) {
+	inRange := func(h blockHead) bool { return h.first >= first && (limit == 0 || h.last() < limit) }
+	var spoiled []foundBlock
+	err = eachBlock(&tolerantReader{f: f, size: info.Size()}, func(at int64, h blockHead, good bool) {
+		switch {
+		case !inRange(h):
+		case good:
 			found = append(found, foundBlock{at, h})
+		default:
+			spoiled = append(spoiled, foundBlock{at, h})
 		}
 	})
-	return inOrder(found), err
+	found = inOrder(found)
+	return found, claimedBehind(found, inOrder(spoiled), first), err
+}
+
+// claimedBehind follows the heads of spoiled blocks from the last good number
+// on. A head that does not join on is itself damaged and proves nothing.
+func claimedBehind(found, spoiled []foundBlock, first uint64) uint64 {
+	last := first - 1
+	if n := len(found); n > 0 {
+		last = found[n-1].head.last()
+	}
+	for _, s := range spoiled {
+		if s.head.first == last+1 && s.head.count <= s.head.raw {
+			last = s.head.last()
+		}
+	}
+	return last
 }
 
 // inOrder sorts blocks and leaves out copies, which bbolt leaves behind when it
@@ -66,8 +90,9 @@ func inOrder(found []foundBlock) []foundBlock {
 	})
 }
 
-// eachBlock calls f with every good block that it meets.
-func eachBlock(in io.Reader, f func(at int64, h blockHead)) error {
+// eachBlock calls f with every block that it meets, good or with a plausible
+// head and a wrong checksum.
+func eachBlock(in io.Reader, f func(at int64, h blockHead, good bool)) error {
 	const view = 64 << 10
 	r := bufio.NewReaderSize(in, blockHeadSize+maxBlock+maxRecordOverhead+view)
 	at := int64(0)
@@ -79,7 +104,7 @@ func eachBlock(in io.Reader, f func(at int64, h blockHead)) error {
 		b, err := r.Peek(view)
 		if i := nextMagic(b); i >= 0 {
 			skip(i)
-			skip(blockAt(r, func(h blockHead) { f(at, h) }))
+			skip(blockAt(r, func(h blockHead, good bool) { f(at, h, good) }))
 			continue
 		}
 		if errors.Is(err, io.EOF) {
@@ -94,7 +119,7 @@ func eachBlock(in io.Reader, f func(at int64, h blockHead)) error {
 
 // blockAt returns how far to go on: behind the good block that r stands at, or
 // behind the first byte of what only looked like one.
-func blockAt(r *bufio.Reader, found func(blockHead)) int {
+func blockAt(r *bufio.Reader, found func(h blockHead, good bool)) int {
 	b, _ := r.Peek(blockHeadSize) // a short one is no block
 	h, err := parseBlockHead(b)
 	if err != nil {
@@ -102,9 +127,10 @@ func blockAt(r *bufio.Reader, found func(blockHead)) int {
 	}
 	b, _ = r.Peek(blockHeadSize + int(h.stored))
 	if _, _, err := parseBlock(b); err != nil {
+		found(h, false)
 		return 1
 	}
-	found(h)
+	found(h, true)
 	return len(b)
 }
 
@@ -140,7 +166,7 @@ func (b *Buffer) repair(s *segment, limit uint64, cause error) error {
 	if err := s.close(); err != nil {
 		return err
 	}
-	found, err := scan(s.path, s.first, limit)
+	found, _, err := scan(s.path, s.first, limit)
 	if err != nil {
 		return fmt.Errorf("salvage %s: %w", s.path, err)
 	}

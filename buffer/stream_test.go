@@ -1,6 +1,7 @@
 package buffer_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"os"
@@ -111,6 +112,40 @@ func TestLostTailIsAGapAndANewStream(t *testing.T) {
 	b, _ = start(t, dir, o)
 	if _, again := readAll(t, b, noise, 1); !cmp.Equal(again, gaps, cmpopts.EquateApproxTime(time.Millisecond)) {
 		t.Errorf("after a restart: %+v, want %+v", again, gaps)
+	}
+}
+
+// A power cut and a bad sector in the last blocks: they were acknowledged, and
+// nothing but their heads says so. They must not vanish without a word.
+func TestSpoiledTailIsAGap(t *testing.T) {
+	dir := tempDir(t)
+	b, _ := start(t, dir, buffer.Options{SegmentSize: segment, Limit: 32 * segment, Reserve: -1})
+	putEach(t, b, noise, 1, 10)
+	dir = crash(t, dir)
+	all := segments(t, dir)
+	newest := all[len(all)-1]
+	file, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const blockHead = 33
+	for number := uint64(9); number <= 10; number++ { // each is a block of its own
+		i := bytes.Index(file, noise(number)[:16])
+		if i < blockHead {
+			t.Fatalf("record %d is not in the file as it is", number)
+		}
+		file[i] ^= 1
+	}
+	if err := os.WriteFile(newest, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, _ = start(t, dir, buffer.Options{SegmentSize: segment, Limit: 32 * segment, Reserve: -1})
+	records, gaps := readAll(t, b, noise, 1)
+	if records != 8 || len(gaps) != 1 || gaps[0].First != 9 || gaps[0].Last != 10 || gaps[0].Reason != buffer.LostTail {
+		t.Errorf("%d records, gaps %+v, want 8 and one of 9 to 10", records, gaps)
+	}
+	if next := b.Stats().Next; next != 11 {
+		t.Errorf("next number is %d, want 11", next)
 	}
 }
 
