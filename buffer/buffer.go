@@ -166,6 +166,7 @@ type Stats struct {
 	Commits      uint64
 	BytesWritten uint64  // handed to the card since the start
 	SyncSeconds  float64 // spent in commits since the start
+	Damaged      int     // files that were set aside and lie in the directory
 	Dropped      uint64  // records given up for newer ones since the start
 	DaysLeft     float64 // until full at the rate of the last hour; 0: not known
 	Full         bool    // new records are turned away
@@ -180,7 +181,7 @@ func (b *Buffer) Stats() Stats {
 	s := Stats{
 		Stream: streamName(b.stream), Next: next, Durable: durable, Oldest: next,
 		Confirmed: b.positions.confirmed, Unsent: durable - min(durable, b.positions.confirmed),
-		Bytes: b.bytes(), UnsentBytes: b.unsentBytes(), Limit: b.o.Limit, Queued: queued, Segments: len(b.segments),
+		Bytes: b.bytes(), UnsentBytes: b.unsentBytes(), Limit: b.o.Limit, Queued: queued, Segments: len(b.segments), Damaged: len(b.damaged),
 		Commits: b.count.commits.Load(), BytesWritten: b.count.written.Load(),
 		SyncSeconds: time.Duration(b.count.syncNanos.Load()).Seconds(), Dropped: b.count.dropped.Load(),
 		DaysLeft: b.fill.daysLeft(b.o.Limit - b.unsentBytes()),

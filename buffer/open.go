@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // Open opens the buffer in dir, which it makes if need be. It reads and checks
@@ -324,6 +325,9 @@ func (b *Buffer) writeStart() error {
 	if err := b.writePositions(); err != nil && !isFull(err) { // a full one can still be read
 		return err
 	}
+	// The first confirmation is written at once: a process that does not live
+	// for a second would otherwise send all that is on the card again each time.
+	b.dirty.last = time.Time{}
 	return nil
 }
 

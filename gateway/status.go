@@ -57,6 +57,7 @@ type bufferStatus struct {
 	Commits     uint64  `json:"commits"`
 	Written     uint64  `json:"bytes_written"`
 	Dropped     uint64  `json:"dropped"`
+	Damaged     int     `json:"damaged_files"`
 	Full        bool    `json:"full"`
 }
 
@@ -134,7 +135,7 @@ func describeBuffer(b buffer.Stats) *bufferStatus {
 	return &bufferStatus{
 		Stream: b.Stream, Oldest: b.Oldest, Next: b.Next, Durable: b.Durable, Confirmed: b.Confirmed,
 		Unsent: b.Unsent, Bytes: b.Bytes, UnsentBytes: b.UnsentBytes, Limit: b.Limit, DaysLeft: b.DaysLeft,
-		Segments: b.Segments, Commits: b.Commits, Written: b.BytesWritten, Dropped: b.Dropped, Full: b.Full,
+		Segments: b.Segments, Commits: b.Commits, Written: b.BytesWritten, Dropped: b.Dropped, Damaged: b.Damaged, Full: b.Full,
 	}
 }
 
@@ -222,6 +223,10 @@ func (g *gateway) problems(parts storeParts, s status) []problem {
 		add(true, g.started, "the buffer is being opened", "wait; a large buffer on a slow card takes a while")
 	case s.Buffer.Full:
 		add(g.cfg.Buffer.WhenFull == "refuse", time.Time{}, "the buffer is full", "bring Kafka back, or raise buffer.limit")
+	}
+	if s.Buffer != nil && s.Buffer.Damaged > 0 {
+		add(false, time.Time{}, fmt.Sprintf("%d damaged files of the buffer are set aside", s.Buffer.Damaged),
+			"what could not be saved is named by gap events; look at the card (dmesg), then delete "+g.path(bufferDir)+"/*.damaged-*")
 	}
 	if s.Kafka != nil && s.Kafka.LastError != "" {
 		add(false, s.Kafka.Since, "Kafka does not take records: "+s.Kafka.LastError, s.Kafka.Advice)
@@ -341,7 +346,7 @@ func statusText(st status, now time.Time) string {
 
 func writeStore(b *strings.Builder, st status) {
 	if s := st.Buffer; s != nil {
-		fmt.Fprintf(b, "buffer   %d unsent of %d..%d, %s of %s%s\n", s.Unsent, s.Oldest, s.Next-1, bytesText(s.Bytes), bytesText(s.Limit), daysText(s.DaysLeft))
+		fmt.Fprintf(b, "buffer   %d unsent of %d, %s of %s%s\n", s.Unsent, s.Next-s.Oldest, bytesText(s.Bytes), bytesText(s.Limit), daysText(s.DaysLeft))
 	}
 	if k := st.Kafka; k != nil {
 		total := uint64(0)

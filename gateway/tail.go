@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -105,10 +107,11 @@ func (c tailCommand) Run(ctx context.Context, all *commands, s streams) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if err := lines.Err(); err != nil {
+	// A gateway that stops cuts the stream wherever it is.
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("read from the gateway: %w", err)
 	}
-	return fmt.Errorf("the gateway has stopped")
+	return errors.New("the gateway has stopped")
 }
 
 func (c tailCommand) render(line []byte) string {

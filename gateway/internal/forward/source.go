@@ -25,13 +25,15 @@ type source struct {
 	ready chan *window
 }
 
+// windows is how many there are: one is in flight while the other is filled.
+const windows = 2
+
 func newSource(o Options, b *buffer.Buffer, c *clock.Clock, m *maker, s *status) *source {
 	src := &source{
 		o: o, buffer: b, clock: c, maker: m, status: s,
-		free: make(chan *window, 2), ready: make(chan *window, 1),
+		free: make(chan *window, windows), ready: make(chan *window, windows),
 	}
-	// One is in flight while the other is filled.
-	for range cap(src.free) {
+	for range windows {
 		src.free <- new(window)
 	}
 	return src
@@ -53,7 +55,7 @@ func (s *source) run(ctx context.Context, next uint64) error {
 		last = time.Now()
 		next = w.last + 1
 		s.status.prepare(w)
-		s.ready <- w // has room: it holds at most one of the two windows
+		s.ready <- w // has room for all there are
 	}
 }
 

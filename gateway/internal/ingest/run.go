@@ -175,7 +175,7 @@ func (i *Ingest) logRefusals(k *keeper, passed time.Duration) {
 	case t.thisRun != k.refused && !k.refusing:
 		k.refusing = true
 		i.o.Log.Warn("readings are turned away; they are counted, and Kafka will be told", "total", t.total)
-	case k.refusing && k.calmFor >= saveEvery:
+	case k.refusing && k.calmFor >= saveEvery && i.store.Load() != nil: // else it is only quiet
 		k.refusing = false
 		i.o.Log.Info("readings are taken again", "turned_away_total", t.total)
 	}
