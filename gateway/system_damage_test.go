@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,32 +46,18 @@ func TestDamagedFilesAreReportedAndTheRestGoesOn(t *testing.T) {
 	arrivals := readBack(t, brokers, readingsTopic, eventsTopic)
 	l := book(t, arrivals)
 	l.hold(later)
-	missing, tail := 0, 0
+	missing := 0
 	for _, d := range devices {
-		numbers := l.numbers[d.name]
-		for _, n := range l.missing(d) {
-			if n > numbers[len(numbers)-1] {
-				tail++
-			} else {
-				missing++
-			}
-		}
+		missing += len(l.missing(d))
 	}
 	explained := gapNumbers(arrivals, "damaged") + gapNumbers(arrivals, "lost_tail")
-	if missing > explained {
+	if missing == 0 || missing > explained {
 		t.Errorf("%d acknowledged messages are missing, events explain %d", missing, explained)
-	}
-	// How many came behind the last good block of the newest file need not be
-	// known any more, but that there may have been some is said.
-	if tail > 0 && !slices.ContainsFunc(ofEvent(arrivals, "stream_started"), func(e arrival) bool {
-		return strings.Contains(e.value.Get("reason").Str, "damaged")
-	}) {
-		t.Errorf("%d acknowledged messages at the end are missing, and no new stream says why", tail)
 	}
 	if out, _, code := s.command("status"); code != 0 || !strings.Contains(out, "damaged") {
 		t.Errorf("status does not say that a file is damaged:\n%s", out)
 	}
-	t.Logf("%d readings in Kafka, %d missing, %d more at the end; events explain %d\n%s", l.total, missing, tail, explained, s.verify())
+	t.Logf("%d readings in Kafka, %d missing, events explain %d\n%s", l.total, missing, explained, s.verify())
 	p.stop()
 	if out, log, code := s.command("buffer", "fsck"); code != 0 || strings.Count(out, "set aside earlier") != 2 {
 		t.Errorf("buffer fsck afterwards: exit code %d\n%s%s", code, out, log)
@@ -89,7 +74,8 @@ func segments(t *testing.T, dir string) []string {
 	return files // their names are numbers with leading zeros
 }
 
-// damage changes single bytes in the part of a file that is in use.
+// damage changes single bytes in the part of a file that was written, so many
+// that not all of them can lie in pages that are free again.
 func damage(t *testing.T, random *rand.Rand, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -102,7 +88,7 @@ func damage(t *testing.T, random *rand.Rand, path string) {
 		t.Fatal(err)
 	}
 	used := len(strings.TrimRight(string(bytes), "\x00"))
-	for range 3 {
+	for range 8 {
 		at := random.IntN(used)
 		if _, err := f.WriteAt([]byte{^bytes[at]}, int64(at)); err != nil {
 			t.Fatal(err)

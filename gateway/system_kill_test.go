@@ -139,23 +139,21 @@ func (h *homeful) stopped() bool {
 	}
 }
 
-// hold checks each device and that the test was one: messages were acknowledged
-// over many connections, and some had to be sent again.
+// hold checks each device, and that the test was one: messages were acknowledged
+// over many connections.
 func (h *homeful) hold(l *ledger) {
 	h.t.Helper()
-	again := 0
 	for _, d := range h.devices {
 		l.hold(d)
-		again += l.again[d.name]
-		if d.qos > 0 && len(d.told) < 10 {
+		if d.qos > 0 && len(d.told) < 20 {
 			h.t.Errorf("device %s: only %d messages were acknowledged", d.name, len(d.told))
 		}
 		if d.qos == 0 && len(l.numbers[d.name]) == 0 {
 			h.t.Errorf("device %s: nothing of it is in Kafka", d.name)
 		}
-	}
-	if again == 0 {
-		h.t.Error("no message had to be sent again: the kills came at no bad moment")
+		if d.window > 0 && d.connections < 5 {
+			h.t.Errorf("device %s connected only %d times", d.name, d.connections)
+		}
 	}
 }
 

@@ -62,6 +62,27 @@ func TestThreeDaysWithoutKafka(t *testing.T) {
 	})
 }
 
+// The program is stopped with a backlog that nobody takes: what was prepared ahead
+// must not hold it up.
+func TestStopWithABacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.options.MaxWindowRecords = 10
+		r.start()
+		last := r.put("washer", 100)
+		time.Sleep(time.Minute)
+		before := time.Now()
+		r.halt()
+		if took := time.Since(before); took > 1500*time.Millisecond {
+			t.Errorf("stop took %v, want about a second at most", took)
+		}
+		r.startKafka()
+		r.start()
+		r.await(last)
+		wantSequence(t, r.topic(readings), upTo(100)...)
+	})
+}
+
 // The gateway starts first after a power cut; the server needs ten minutes.
 func TestKafkaAwayAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
