@@ -27,9 +27,9 @@ import (
 // PLANTGATE_SEED repeats a run, PLANTGATE_TORTURE makes it a long one.
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
-	kills, seed := 20, seedOf(t)
+	kills, drain, seed := 20, 2*time.Minute, seedOf(t)
 	if os.Getenv("PLANTGATE_TORTURE") != "" {
-		kills = 500
+		kills, drain = 500, 20*time.Minute
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	brokers := fakeKafka(t)
@@ -50,7 +50,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 	p := s.start()
 	home.finish()
-	s.awaitForwarded(2 * time.Minute)
+	s.awaitForwarded(drain)
 
 	arrivals := readBack(t, brokers, readingsTopic, eventsTopic)
 	l := book(t, arrivals)
@@ -94,7 +94,7 @@ func startHome(t *testing.T, s *station) *homeful {
 	for version := byte(4); version <= 5; version++ {
 		for qos := byte(0); qos <= 2; qos++ {
 			for i := range 2 {
-				d := &device{name: fmt.Sprintf("v%d-qos%d-%d", version, qos, i), version: version, qos: qos, window: 10, pace: 2 * time.Millisecond}
+				d := &device{name: fmt.Sprintf("v%d-qos%d-%d", version, qos, i), version: version, qos: qos, window: 10, pace: 4 * time.Millisecond}
 				h.start(d, func() error { return d.run(ctx, s.mqtt, h.stop) })
 			}
 		}

@@ -28,6 +28,7 @@ type process struct {
 	ready    chan struct{}
 	ended    chan struct{}
 	err      error // once ended is closed
+	killed   bool  // by the test
 }
 
 // A text collects what a process writes.
@@ -118,6 +119,7 @@ func (p *process) signal(s syscall.Signal) {
 // kill is kill -9.
 func (p *process) kill() {
 	p.t.Helper()
+	p.killed = true
 	p.signal(syscall.SIGKILL)
 	<-p.ended
 }
@@ -158,13 +160,14 @@ func (p *process) running() bool {
 // cleanUp also looks for what no test must overlook, in whatever way the
 // program ended.
 func (p *process) cleanUp() {
-	p.kill()
+	p.signal(syscall.SIGKILL)
+	<-p.ended
 	log := p.log.String()
 	// At the beginning of a line: what was recovered stands in a line of the log.
 	if bad := regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|SIG)`).FindStringIndex(log); bad != nil {
 		p.t.Errorf("the program broke:\n%s", log[bad[0]:min(len(log), bad[0]+4000)])
 	}
-	if p.t.Failed() {
+	if p.t.Failed() && !p.killed {
 		p.t.Logf("end of the program's log:\n%s", tail(log))
 	}
 }

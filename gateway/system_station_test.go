@@ -101,6 +101,10 @@ var buildPlain = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// claimed are the addresses that freeAddress has given: tests that run side by
+// side must not get the same one before either listens.
+var claimed sync.Map
+
 // freeAddress is an address that nothing listens on, below the ports that the
 // system gives to outgoing connections: one of those could sit on it while the
 // gateway is down.
@@ -114,6 +118,9 @@ func freeAddress(t *testing.T) string {
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if _, taken := claimed.LoadOrStore(address, true); taken {
+			continue
 		}
 		return address
 	}

@@ -19,6 +19,14 @@ type lane struct {
 
 const unknownPartition = -1
 
+// String names the partition as Kafka's tools do.
+func (l lane) String() string {
+	if l.partition == unknownPartition {
+		return l.topic
+	}
+	return fmt.Sprintf("%s-%d", l.topic, l.partition)
+}
+
 // A delivery brings the items of one window to Kafka, in rounds. A round
 // buffers records, flushes and awaits every promise; what failed goes again, in
 // each partition from its lowest failed record, before anything newer.

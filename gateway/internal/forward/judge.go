@@ -126,27 +126,29 @@ func (d *delivery) halve(ctx context.Context, c *client, l lane, r *refusal) err
 func (d *delivery) restamp(c *client, l lane, r *refusal) bool {
 	now, _ := d.f.clock.Trusted()
 	fact := c.facts[l.topic]
-	changed := false
-	for _, everything := range []bool{false, true} {
-		for _, it := range r.items {
-			if changed && everything || it.restamped || !everything && !fact.minds(it.record.Timestamp, now) {
-				continue
-			}
-			it.record.Timestamp, it.restamped = now, true
-			changed = true
-		}
-		if changed {
-			return true
-		}
-	}
-	return false
+	known := stampNow(r.items, now, func(at time.Time) bool { return fact.minds(at, now) })
+	return known || stampNow(r.items, now, func(time.Time) bool { return true })
 }
 
-// minds reports whether a broker with the same time as ours refuses t. A minute
-// of margin is for clocks that differ a little.
+// clockMargin is how far two clocks that are right may differ.
+const clockMargin = time.Minute
+
+func stampNow(items []*item, now time.Time, minds func(time.Time) bool) (changed bool) {
+	for _, it := range items {
+		at := it.record.Timestamp
+		if now.Sub(at).Abs() < clockMargin || !minds(at) {
+			continue
+		}
+		it.record.Timestamp = now
+		changed = true
+	}
+	return changed
+}
+
+// minds reports whether a broker with about the same time as ours refuses a
+// record of that time.
 func (t topicFact) minds(at, now time.Time) bool {
-	const margin = time.Minute
-	return t.before >= 0 && now.Sub(at) > t.before-margin || t.after >= 0 && at.Sub(now) > t.after-margin
+	return t.before >= 0 && now.Sub(at) > t.before-clockMargin || t.after >= 0 && at.Sub(now) > t.after-clockMargin
 }
 
 // bringDown moves a record that Kafka refuses for good one step down: to the

@@ -20,6 +20,7 @@ import (
 type positions struct {
 	last    map[lane]position
 	refills []refill
+	counts  map[string]int // partitions of each topic
 }
 
 // A position is the last confirmed record of one partition.
@@ -29,7 +30,8 @@ type position struct {
 }
 
 // A refill is a part of one partition that Kafka lost: the records with numbers
-// from next through to that belong there.
+// from next through to that belong there. Of the whole topic, when it has another
+// number of partitions than it had: nobody can tell what lay where.
 type refill struct {
 	lane     lane
 	next, to uint64
@@ -38,9 +40,10 @@ type refill struct {
 // The blob is JSON, so that "buffer status" can show it: a few lines for a home
 // with a few partitions. Lists, not maps, keep it small.
 type blobJSON struct {
-	V      int          `json:"v"`
-	Last   []lastJSON   `json:"last,omitempty"`
-	Refill []refillJSON `json:"refill,omitempty"`
+	V      int            `json:"v"`
+	Counts map[string]int `json:"partitions,omitempty"`
+	Last   []lastJSON     `json:"last,omitempty"`
+	Refill []refillJSON   `json:"refill,omitempty"`
 }
 
 type lastJSON struct {
@@ -62,7 +65,7 @@ const blobVersion = 1
 // parsePositions reads a blob. What cannot be read counts as no positions: the
 // only harm is that a Kafka which rewound meanwhile goes unnoticed.
 func parsePositions(blob []byte) (positions, error) {
-	p := positions{last: map[lane]position{}}
+	p := positions{last: map[lane]position{}, counts: map[string]int{}}
 	if len(blob) == 0 {
 		return p, nil
 	}
@@ -73,6 +76,7 @@ func parsePositions(blob []byte) (positions, error) {
 	if j.V != blobVersion {
 		return p, fmt.Errorf("parse kafka positions: format %d is not known", j.V)
 	}
+	maps.Copy(p.counts, j.Counts)
 	for _, l := range j.Last {
 		p.last[lane{l.Topic, l.Partition}] = position{l.Offset, l.ID}
 	}
@@ -86,6 +90,7 @@ func parsePositions(blob []byte) (positions, error) {
 func (p *positions) keepOnly(topics [topicCount]string) {
 	known := func(l lane) bool { return slices.Contains(topics[:], l.topic) }
 	maps.DeleteFunc(p.last, func(l lane, _ position) bool { return !known(l) })
+	maps.DeleteFunc(p.counts, func(topic string, _ int) bool { return !known(lane{topic: topic}) })
 	p.refills = slices.DeleteFunc(p.refills, func(r refill) bool { return !known(r.lane) })
 }
 
@@ -93,7 +98,7 @@ func (p *positions) keepOnly(topics [topicCount]string) {
 // before positions: they are records that Kafka lacks. With some hundred
 // partitions the positions that were not written to for longest go.
 func (p *positions) encode() []byte {
-	j := blobJSON{V: blobVersion}
+	j := blobJSON{V: blobVersion, Counts: p.counts}
 	for _, r := range p.refills {
 		j.Refill = append(j.Refill, refillJSON{r.lane.topic, r.lane.partition, r.next, r.to})
 	}
@@ -143,9 +148,8 @@ func (p *positions) advance(items []item) {
 // confirmed: Kafka has it, and said where.
 func (it *item) confirmed() bool { return it.done && it.record.Partition >= 0 && it.record.Offset >= 0 }
 
-// addRefill adds what a partition lost, together with what it still lacked.
+// addRefill adds what a partition lost to what it still lacked.
 func (p *positions) addRefill(r refill) {
-	delete(p.last, r.lane)
 	for i := range p.refills {
 		if p.refills[i].lane == r.lane {
 			p.refills[i].next = min(p.refills[i].next, r.next)
@@ -156,13 +160,19 @@ func (p *positions) addRefill(r refill) {
 	p.refills = append(p.refills, r)
 }
 
-// refilled notes that all through number has been sent again.
-func (p *positions) refilled(number uint64) {
+// refilled notes that all through number has been sent again, for those refills
+// that are still as they were when it was sent.
+func (p *positions) refilled(number uint64, were []refill) {
 	for i := range p.refills {
-		p.refills[i].next = max(p.refills[i].next, number+1)
+		if slices.Contains(were, p.refills[i]) {
+			p.refills[i].next = max(p.refills[i].next, number+1)
+		}
 	}
 	p.refills = slices.DeleteFunc(p.refills, func(r refill) bool { return r.next > r.to })
 }
+
+// wholeTopic is the lane that stands for all partitions of a topic.
+func wholeTopic(l lane) lane { return lane{l.topic, unknownPartition} }
 
 // refillFrom returns the lowest number that any partition lacks.
 func (p *positions) refillFrom() uint64 {
@@ -176,7 +186,7 @@ func (p *positions) refillFrom() uint64 {
 // lacks reports whether the record with this number belongs to a refill.
 func (p *positions) lacks(l lane, number uint64) bool {
 	return slices.ContainsFunc(p.refills, func(r refill) bool {
-		return r.lane == l && r.next <= number && number <= r.to
+		return (r.lane == l || r.lane == wholeTopic(l)) && r.next <= number && number <= r.to
 	})
 }
 
@@ -184,7 +194,7 @@ func (p *positions) lacks(l lane, number uint64) bool {
 func (p *positions) lacking() string {
 	var names []string
 	for _, r := range p.refills {
-		names = append(names, fmt.Sprintf("%s/%d", r.lane.topic, r.lane.partition))
+		names = append(names, r.lane.String())
 	}
 	return strings.Join(names, ", ")
 }

@@ -28,7 +28,21 @@ type server struct {
 	script, dir, port string
 }
 
-var kafkaServer = sync.OnceValues(startServer)
+// shared is the server of this process; the first test that needs it starts it.
+var shared struct {
+	sync.Once
+	server *server
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if k := shared.server; k != nil {
+		_ = k.do("kill") // --while does it otherwise
+		os.RemoveAll(k.dir)
+	}
+	os.Exit(code)
+}
 
 // realKafka returns the server that the tests of this file share. They skip
 // where it cannot be started, unless PLANTGATE_REQUIRE_KAFKA=1.
@@ -37,7 +51,8 @@ func realKafka(t *testing.T) *server {
 	if testing.Short() {
 		t.Skip("real Kafka is left out by -short")
 	}
-	k, err := kafkaServer()
+	shared.Do(func() { shared.server, shared.err = startServer() })
+	k, err := shared.server, shared.err
 	if err != nil && os.Getenv("PLANTGATE_REQUIRE_KAFKA") == "1" {
 		t.Fatal(err)
 	}

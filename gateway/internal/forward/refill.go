@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -43,11 +44,12 @@ func (f *Forwarder) refill(ctx context.Context, c *client) error {
 	if err := f.delivery.run(ctx, c, w); err != nil {
 		return err
 	}
+	were := slices.Clone(f.positions.refills)
 	if err := f.lookForRewind(ctx, c, w); err != nil {
 		return err
 	}
 	f.positions.advance(w.items)
-	f.positions.refilled(w.last)
+	f.positions.refilled(w.last, were)
 	f.status.count(w.items, f.maker.topics)
 	f.write()
 	if len(f.positions.refills) == 0 {

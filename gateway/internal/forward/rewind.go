@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -62,11 +61,10 @@ func (f *Forwarder) expected(w *window) map[lane][]placed {
 	return want
 }
 
+// compare arranges for a refill of each partition that lacks something of what
+// it should have.
 func (f *Forwarder) compare(ctx context.Context, c *client, want map[lane][]placed, w *window) error {
-	if len(want) == 0 {
-		return nil
-	}
-	logs, err := listLogs(ctx, c.admin, want)
+	logs, err := listLogs(ctx, c, want)
 	if err != nil {
 		return err
 	}
@@ -74,23 +72,19 @@ func (f *Forwarder) compare(ctx context.Context, c *client, want map[lane][]plac
 	if err != nil {
 		return err
 	}
-	changed := false
 	for l, records := range want {
-		log, known := logs[l]
-		if !known {
-			continue // the topic has fewer partitions than it had, or another name
-		}
-		lost := lostRecords(records, log, ids[l])
-		if len(lost) == 0 {
+		r := rewind{lane: l, log: logs[l], records: records, lost: lostRecords(records, logs[l], ids[l])}
+		if len(r.lost) == 0 {
 			continue
 		}
-		if err := f.rewound(ctx, l, log, records, lost, w); err != nil {
+		count, counted := f.positions.counts[l.topic]
+		r.moved = counted && count != c.facts[l.topic].partitions
+		if err := f.rewound(ctx, r, w); err != nil {
 			return err
 		}
-		changed = true
 	}
-	if changed {
-		f.write()
+	for topic, fact := range c.facts {
+		f.positions.counts[topic] = fact.partitions
 	}
 	return nil
 }
@@ -98,7 +92,13 @@ func (f *Forwarder) compare(ctx context.Context, c *client, want map[lane][]plac
 // A log is where a partition begins and ends; its last offset is end-1.
 type log struct{ start, end int64 }
 
-func listLogs(ctx context.Context, admin *kadm.Client, want map[lane][]placed) (map[lane]log, error) {
+// listLogs asks for the extent of each partition. One that does not exist any
+// more is empty: its topic was deleted and made again with fewer of them.
+func listLogs(ctx context.Context, c *client, want map[lane][]placed) (map[lane]log, error) {
+	logs := map[lane]log{}
+	if len(want) == 0 {
+		return logs, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	topics := map[string]bool{}
@@ -106,27 +106,28 @@ func listLogs(ctx context.Context, admin *kadm.Client, want map[lane][]placed) (
 		topics[l.topic] = true
 	}
 	names := slices.Sorted(maps.Keys(topics))
-	starts, err := admin.ListStartOffsets(ctx, names...)
+	starts, err := c.admin.ListStartOffsets(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := admin.ListEndOffsets(ctx, names...)
+	ends, err := c.admin.ListEndOffsets(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
-	logs := map[lane]log{}
 	for l := range want {
+		if int(l.partition) >= c.facts[l.topic].partitions {
+			logs[l] = log{}
+			continue
+		}
 		start, ok := starts.Lookup(l.topic, l.partition)
 		end, also := ends.Lookup(l.topic, l.partition)
-		switch {
-		case !ok || !also, errors.Is(start.Err, kerr.UnknownTopicOrPartition):
-		case start.Err != nil:
-			return nil, start.Err
-		case end.Err != nil:
-			return nil, end.Err
-		default:
-			logs[l] = log{start.Offset, end.Offset}
+		if !ok || !also {
+			return nil, fmt.Errorf("partition %s: %w", l, kerr.UnknownTopicOrPartition)
 		}
+		if err := errors.Join(start.Err, end.Err); err != nil {
+			return nil, fmt.Errorf("partition %s: %w", l, err)
+		}
+		logs[l] = log{start.Offset, end.Offset}
 	}
 	return logs, nil
 }
@@ -138,10 +139,7 @@ type span struct{ from, to int64 }
 func spans(want map[lane][]placed, logs map[lane]log) map[lane]span {
 	parts := map[lane]span{}
 	for l, records := range want {
-		log, known := logs[l]
-		if !known {
-			continue
-		}
+		log := logs[l]
 		s := span{from: log.end, to: log.start - 1}
 		for _, r := range records {
 			if r.offset >= log.start && r.offset < log.end {
@@ -171,44 +169,66 @@ func lostRecords(records []placed, log log, ids map[int64]string) []int {
 	return lost
 }
 
+// A rewind is what was found out about a partition that lost records.
+type rewind struct {
+	lane    lane
+	log     log
+	records []placed // that should be there
+	lost    []int    // indices of those that are not
+	moved   bool     // the topic has another number of partitions than before
+}
+
 // rewound arranges for a partition to be filled again: from behind the last
 // record of ours that is still there, through the last one that is not.
-func (f *Forwarder) rewound(ctx context.Context, l lane, at log, records []placed, lost []int, w *window) error {
-	from, err := f.lostFrom(ctx, l, at, records, lost[0])
+func (f *Forwarder) rewound(ctx context.Context, r rewind, w *window) error {
+	survivor, from, err := f.survivor(ctx, r)
 	if err != nil {
 		return err
 	}
 	to := f.confirmed
 	if w != nil {
-		to = max(to, forget(w, l, records, lost))
+		to = max(to, forget(w, r))
 	}
-	f.positions.addRefill(refill{lane: l, next: from, to: to})
-	f.status.rewound.Add(1)
-	confirmed := records[lost[0]].offset
-	f.o.Log.Warn("kafka lost records that it had confirmed; sending them again",
-		"topic", l.topic, "partition", l.partition, "confirmed", confirmed, "end", at.end, "from", from, "to", to)
-	f.o.Event(reading.Event{Type: reading.KafkaRewound, Fields: []reading.Field{
-		{Name: "topic", Value: l.topic},
-		{Name: "partition", Value: int64(l.partition)},
-		{Name: "confirmed_offset", Value: confirmed},
-		{Name: "end_offset", Value: at.end},
-		{Name: "from", Value: from},
-		{Name: "to", Value: to},
-	}})
+	delete(f.positions.last, r.lane)
+	if survivor.id != "" {
+		f.positions.last[r.lane] = position(survivor)
+	}
+	missing := refill{lane: r.lane, next: from, to: to}
+	if r.moved {
+		missing.lane = wholeTopic(r.lane)
+	}
+	f.positions.addRefill(missing)
+	f.write()
+	f.tellRewound(r, missing)
 	return nil
+}
+
+func (f *Forwarder) tellRewound(r rewind, missing refill) {
+	f.status.rewound.Add(1)
+	confirmed := r.records[r.lost[0]].offset
+	f.o.Log.Warn("kafka lost records that it had confirmed; sending them again",
+		"topic", r.lane.topic, "partition", r.lane.partition, "confirmed", confirmed, "end", r.log.end, "from", missing.next, "to", missing.to)
+	f.o.Event(reading.Event{Type: reading.KafkaRewound, Fields: []reading.Field{
+		{Name: "topic", Value: r.lane.topic},
+		{Name: "partition", Value: int64(r.lane.partition)},
+		{Name: "confirmed_offset", Value: confirmed},
+		{Name: "end_offset", Value: r.log.end},
+		{Name: "from", Value: missing.next},
+		{Name: "to", Value: missing.to},
+	}})
 }
 
 // forget makes the positions not follow what the window believes to have placed
 // in a partition and is lost. It returns the highest number of it.
-func forget(w *window, l lane, records []placed, lost []int) uint64 {
+func forget(w *window, r rewind) uint64 {
 	gone := map[string]bool{}
-	for _, i := range lost {
-		gone[records[i].id] = true
+	for _, i := range r.lost {
+		gone[r.records[i].id] = true
 	}
 	highest := uint64(0)
 	for i := range w.items {
 		it := &w.items[i]
-		if it.lane() == l && gone[string(recordID(&it.record))] {
+		if it.lane() == r.lane && gone[string(recordID(&it.record))] {
 			it.record.Offset = -1
 			highest = max(highest, it.number)
 		}
@@ -216,27 +236,29 @@ func forget(w *window, l lane, records []placed, lost []int) uint64 {
 	return highest
 }
 
-// lostFrom returns the number from which the partition lacks records. All that
-// was sent after the loss lies behind the point at which the log was cut, and
-// so does everything that is missing; what is still ours before that point is
-// what survived.
-func (f *Forwarder) lostFrom(ctx context.Context, l lane, at log, records []placed, lost int) (uint64, error) {
-	if lost > 0 {
-		return numberOf(records[lost-1].id) + 1, nil
+// survivor returns the last record of ours that is still there from before the
+// loss, with an empty id when there is none or it is not known, and the number
+// from which the partition lacks records. All that was sent after the loss lies
+// behind the point at which the log was cut, and so does everything that is
+// missing; what is still ours before that point is what survived.
+func (f *Forwarder) survivor(ctx context.Context, r rewind) (at placed, from uint64, err error) {
+	if first := r.lost[0]; first > 0 {
+		at = r.records[first-1]
+		return at, numberOf(at.id) + 1, nil
 	}
-	cut := at.end
-	for _, r := range records {
-		cut = min(cut, r.offset)
+	cut := r.log.end
+	for _, p := range r.records {
+		cut = min(cut, p.offset)
 	}
-	id, err := f.lastOwn(ctx, l, max(at.start, cut-maxLook), cut)
+	at, err = f.lastOwn(ctx, r.lane, max(r.log.start, cut-maxLook), cut)
 	switch {
 	case err != nil && !errors.Is(err, errUnreadable):
-		return 0, err
-	case id == "" && (err != nil || cut-at.start > maxLook):
-		// What survived is not known: all that is on the card goes again.
-		return max(f.buffer.Stats().Oldest, 1), nil
+		return placed{}, 0, err
+	case at.id == "" && (err != nil || cut-r.log.start > maxLook):
+		// All that is on the card goes again.
+		return placed{}, max(f.buffer.Stats().Oldest, 1), nil
 	default:
-		return numberOf(id) + 1, nil
+		return at, numberOf(at.id) + 1, nil
 	}
 }
 
@@ -246,19 +268,18 @@ const (
 	maxLook   = 200_000
 )
 
-// lastOwn returns the identity of the last record of this gateway in a part of
-// a partition, "" when there is none.
-func (f *Forwarder) lastOwn(ctx context.Context, l lane, start, cut int64) (string, error) {
-	found := ""
-	for step := int64(firstLook); cut > start && found == ""; step *= 4 {
+// lastOwn returns the last record of this gateway in a part of a partition; its
+// id is empty when there is none.
+func (f *Forwarder) lastOwn(ctx context.Context, l lane, start, cut int64) (found placed, err error) {
+	for step := int64(firstLook); cut > start && found.id == ""; step *= 4 {
 		from := max(start, cut-step)
 		err := f.read(ctx, map[lane]span{l: {from, cut - 1}}, func(r *kgo.Record) {
 			if id := string(recordID(r)); f.isOwn(id) {
-				found = id
+				found = placed{r.Offset, id}
 			}
 		})
 		if err != nil {
-			return "", err
+			return placed{}, err
 		}
 		cut = from
 	}

@@ -228,24 +228,78 @@ func TestOneRewoundPartitionAmongOtherGateways(t *testing.T) {
 	})
 }
 
-// The topic is deleted and made again: a new client finds it, and all that the
-// card still has goes there.
+// The topic is deleted and made again, with as many partitions or others: a new
+// client finds it, and all that the card still has goes there.
 func TestRecreatedTopicIsRefilled(t *testing.T) {
+	for _, partitions := range [][2]int32{{1, 1}, {3, 3}, {1, 4}, {4, 1}} {
+		for _, running := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.options.CreateTopics = false
+				r.startKafka(kfake.SeedTopics(partitions[0], readings), kfake.SeedTopics(1, events, deadLetters))
+				r.start()
+				var last uint64
+				for i := range 40 {
+					last = r.store(r.reading(fmt.Sprintf("device-%d", i%9), 1))
+				}
+				r.sync(last)
+				r.await(last)
+				if !running {
+					r.halt()
+				}
+				if err := r.kafka.DeleteTopic(readings); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.kafka.CreateTopic(readings, partitions[1], nil); err != nil {
+					t.Fatal(err)
+				}
+				if !running {
+					r.start()
+				}
+				last = r.put("washer", 10)
+				r.await(last)
+				r.until("the refill is done", refilled)
+				wantRefilled(t, r.topic(readings), last, 1, 40)
+			})
+		}
+	}
+}
+
+// Power goes again and again while what was lost is sent again.
+func TestRewoundWhileRefilling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.startKafka()
+		r.options.MaxWindowRecords = 7
+		k := newPageCache(r, kfake.DefaultNumPartitions(2))
 		r.start()
-		r.await(r.put("washer", 40))
-		if err := r.kafka.DeleteTopic(readings); err != nil {
-			t.Fatal(err)
+		r.await(r.put("washer", 10))
+		k.flush()
+		var last uint64
+		for i := range 300 {
+			last = r.store(r.reading(fmt.Sprintf("device-%d", i%9), 1))
 		}
-		if err := r.kafka.CreateTopic(readings, 1, nil); err != nil {
-			t.Fatal(err)
+		r.sync(last)
+		r.await(last)
+		for i := range 4 {
+			requests := 0
+			k.powerCut()
+			r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.KafkaStorageError, Count: -1,
+				When: func(kmsg.Request) bool { requests++; return requests > 10*i+5 }})
+			time.Sleep(20 * time.Second)
 		}
-		last := r.put("washer", 10)
+		k.powerCut()
+		last = r.put("washer", 5)
 		r.await(last)
 		r.until("the refill is done", refilled)
-		wantRefilled(t, r.topic(readings), last, 1, 40)
+		seen := map[uint64]bool{}
+		for _, g := range r.topic(readings) {
+			seen[g.Seq] = true
+		}
+		for n := uint64(1); n <= last; n++ {
+			if !seen[n] {
+				t.Errorf("number %d is missing", n)
+			}
+		}
 	})
 }
 

@@ -28,8 +28,7 @@ type item struct {
 	replayed bool
 	done     bool
 
-	refused   int  // how often Kafka turned it down while it stood alone
-	restamped bool // its CreateTime is no longer that of the reading
+	refused int // how often Kafka turned it down while it stood alone
 }
 
 // A stage is how far an item that Kafka refuses for good has come down.
