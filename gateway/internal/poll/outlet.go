@@ -51,8 +51,9 @@ func (o *outlet) tell(n notice) {
 	if n.kind == reading.SensorFound {
 		if n.away > 0 {
 			fields = append(fields, reading.Field{Name: "lost_s", Value: n.away.Round(time.Second).Seconds()})
+			log = log.With("after", n.away.Round(time.Second))
 		}
-		log.Info(subject+" found", "after", n.away.Round(time.Second))
+		log.Info(subject + " found")
 	} else {
 		fields = append(fields, reading.Field{Name: "error", Value: n.cause})
 		what := " lost"
