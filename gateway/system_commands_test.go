@@ -5,6 +5,7 @@ package main_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -245,8 +246,9 @@ func TestBufferCommands(t *testing.T) {
 func TestUsersLogIn(t *testing.T) {
 	t.Parallel()
 	needMosquitto(t)
-	s := newStation(t, fakeKafka(t), nil)
-	s.configure("127.0.0.1:1", sections{"mqtt": "{listen: \"" + s.mqtt + "\"}"})
+	kafka := fakeKafka(t)
+	s := newStation(t, kafka, nil)
+	s.configure(kafka, sections{"mqtt": fmt.Sprintf("{listen: %q}", s.mqtt)})
 	s.start()
 	user := func(stdin string, args ...string) string {
 		t.Helper()

@@ -20,7 +20,7 @@ func TestHostileClientsDisturbNobody(t *testing.T) {
 	t.Parallel()
 	const patience = 2500 * time.Millisecond // the write deadline, and what a busy machine adds
 	brokers := fakeKafka(t)
-	s := newStation(t, brokers, sections{"mqtt": ""})
+	s := newStation(t, brokers, nil)
 	s.configure(brokers, sections{"mqtt": fmt.Sprintf("{listen: %q, anonymous: true, limits: {connect_timeout: 1s, write_timeout: 2s}}", s.mqtt)})
 	p := s.start()
 	socket := &device{name: "washer", version: 4, qos: 1, window: 1, pace: 10 * time.Millisecond}

@@ -28,7 +28,7 @@ type station struct {
 	mqtt    string // address
 }
 
-// sections of a configuration: key and value as YAML. "" leaves a key out.
+// sections of a configuration: key and value as YAML.
 type sections map[string]string
 
 // newStation writes the configuration; nothing runs yet. What changes replaces
@@ -61,9 +61,7 @@ func (s *station) configure(brokers string, changes sections) {
 	s.data = all["data_dir"]
 	var b strings.Builder
 	for key, value := range all {
-		if value != "" {
-			fmt.Fprintf(&b, "%s: %s\n", key, value)
-		}
+		fmt.Fprintf(&b, "%s: %s\n", key, value)
 	}
 	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {
 		s.t.Fatal(err)

@@ -67,7 +67,7 @@ func EventDefinitions() []EventDefinition { return slices.Clone(eventDefinitions
 var eventDefinitions = []EventDefinition{
 	{Gap, "numbers that will never be seen, and why", []FieldDefinition{
 		{"from", "first missing number"}, {"to", "last missing number"}, {"count", "how many"},
-		{"reason", "damaged, dropped, lost_tail or kafka_refused"}, {"since", "when the loss was noticed"}, {"detail", "the cause in words"}}},
+		{"reason", "damaged, dropped, lost_tail, expired (no longer on the card) or kafka_refused"}, {"since", "when the loss was noticed"}, {"detail", "the cause in words"}}},
 	{Refused, "readings turned away before they got a number", []FieldDefinition{
 		{"from_total", "counter before"}, {"to_total", "counter after"}, {"count", "how many"}, {"reason", "full, overload or no_store"},
 		{"devices", "names, comma separated, at most 20"}, {"since", "first one"}, {"until", "last one"}}},

@@ -237,16 +237,25 @@ func TestHeldUntilTheClockIsSet(t *testing.T) {
 		r := newRig(t)
 		r.startKafka()
 		r.synced.Lock()
+		r.behind.Store(int64(9 * time.Hour)) // as long as the power was off
 		r.start()
+		taken := time.Now()
 		last := r.put("washer", 5)
 		time.Sleep(10 * time.Minute)
 		s := r.forward.Stats()
 		if s.State != forward.Holding || s.Confirmed != 0 || !s.HasUnsent || s.Rebuilt != 0 {
 			t.Errorf("before the clock is set stats are %+v, want holding, an unsent record and the same client", s)
 		}
+		r.behind.Store(0)
 		r.synced.Unlock()
 		r.await(last)
-		wantSequence(t, r.topic(readings), upTo(5)...)
+		all := r.topic(readings)
+		wantSequence(t, all, upTo(5)...)
+		for _, g := range all {
+			if d := g.Timestamp.Sub(taken).Abs(); d > time.Minute || g.Fields["quality"] != "good" {
+				t.Errorf("number %d has the time %v and is %v, want %v and good", g.Seq, g.Timestamp, g.Fields["quality"], taken)
+			}
+		}
 		if s := r.forward.Stats(); s.State != forward.Idle {
 			t.Errorf("state is %s, want idle", s.State)
 		}

@@ -192,7 +192,8 @@ func (m *maker) gap(w *window, s stamp, g buffer.Gap) kgo.Record {
 	opening := m.head(s).AppendGap(w.arena, g.Last)
 	value, err := reading.AppendEventBody(opening, m.place, event)
 	if err != nil {
-		// The fields are in the table of events, and a test sends each reason.
+		// Not with these fields; an event without them still keeps the
+		// numbers in its id.
 		value = append(opening, "\"event\":\"gap\"}"...)
 	}
 	w.arena = value

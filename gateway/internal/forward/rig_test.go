@@ -44,7 +44,8 @@ type rig struct {
 	// patience is how long until waits: an hour in a bubble passes at once.
 	patience time.Duration
 
-	synced sync.Mutex // of the board's clock; locked: not synchronised
+	synced sync.Mutex   // of the board's clock; locked: not synchronised
+	behind atomic.Int64 // by how much it is, while it is not
 
 	mu     sync.Mutex
 	events []reading.Event
@@ -179,6 +180,7 @@ func (r *rig) open() {
 		Path: filepath.Join(r.dir, "clock"), Hold: time.Hour,
 		BootID: "boot", NetworkUp: func() bool { return true },
 		Boottime: func() time.Duration { return time.Since(bootTime) },
+		Wall:     func() time.Time { return time.Now().Add(-time.Duration(r.behind.Load())) },
 		Synchronised: func() bool {
 			if !r.synced.TryLock() {
 				return false

@@ -102,9 +102,7 @@ func (s *source) fill(ctx context.Context, w *window, next uint64) bool {
 				failing = true
 				s.o.Log.Error("buffer cannot be read; trying again", "from", next, "error", err)
 			}
-			t := time.NewTimer(time.Second)
-			defer t.Stop()
-			retry = t.C
+			retry = time.After(time.Second)
 		case part.Gap != nil:
 			s.explain(w, *part.Gap)
 			s.status.release()

@@ -102,12 +102,14 @@ func (s *status) set(state State) { s.change(func() { s.state = state }) }
 // hold is told by the source that the next record, taken at the given instant,
 // waits for the clock; release that none does.
 func (s *status) hold(taken clock.Instant) {
+	news := false
 	s.change(func() {
-		if !s.held {
-			s.log.Info("readings wait until the clock is set")
-		}
+		news = !s.held
 		s.held, s.heldSince = true, taken
 	})
+	if news {
+		s.log.Info("readings wait until the clock is set")
+	}
 }
 
 func (s *status) release() { s.change(func() { s.held = false }) }
@@ -134,36 +136,36 @@ func (s *status) block(cause error) {
 		cause = errors.New("kafka does not answer")
 	}
 	advice := Advice(cause)
+	said := false
 	s.change(func() {
 		if s.blocked.IsZero() {
 			s.blocked, s.said = time.Now(), map[string]bool{}
 		}
 		s.err = cause
-		kind := advice
-		if kind == "" {
-			kind = "other" // such errors may differ in every attempt
-		}
-		if s.said[kind] {
-			return
-		}
-		s.said[kind] = true
-		attrs := []slog.Attr{slog.Any("error", cause)}
-		if advice != "" {
-			attrs = append(attrs, slog.String("do", advice))
-		}
-		s.log.LogAttrs(context.Background(), slog.LevelWarn, "kafka does not take records; keeping them", attrs...)
+		// Errors without advice may differ in every attempt: they are one kind.
+		said = s.said[advice]
+		s.said[advice] = true
 	})
+	if said {
+		return
+	}
+	attrs := []slog.Attr{slog.Any("error", cause)}
+	if advice != "" {
+		attrs = append(attrs, slog.String("do", advice))
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, "kafka does not take records; keeping them", attrs...)
 }
 
 // unblock says once that Kafka takes records again; kept is how many wait.
 func (s *status) unblock(kept uint64) {
+	var since time.Time
 	s.change(func() {
-		if s.blocked.IsZero() {
-			return
-		}
-		s.log.Info("kafka takes records again", "records", kept, "after", time.Since(s.blocked).Round(time.Second))
+		since = s.blocked
 		s.blocked, s.err, s.said = time.Time{}, nil, nil
 	})
+	if !since.IsZero() {
+		s.log.Info("kafka takes records again", "records", kept, "after", time.Since(since).Round(time.Second))
+	}
 }
 
 func (s *status) isBlocked() bool {

@@ -49,8 +49,9 @@ func (w *window) reset(stream string, first uint64) {
 	w.items, w.arena, w.headers = w.items[:0], w.arena[:0], w.headers[:0]
 }
 
-// append adds the record for s, which settles the numbers through the given one. The slices of earlier records stay valid
-// when the arena moves: they keep the old one alive.
+// append adds the record for s, which settles the numbers through the given
+// one. The slices of earlier records stay valid when the arena moves: they keep
+// the old one alive.
 func (w *window) append(s stamp, through uint64, r kgo.Record) {
 	w.items = append(w.items, item{number: through, record: r, replayed: s.replayed})
 	w.last = through
