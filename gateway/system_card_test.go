@@ -77,6 +77,7 @@ func unusableCard(t *testing.T, data string, mend func() error) {
 		}
 		return false
 	})
+	s.awaitForwarded(time.Minute)
 	book(t, readBack(t, brokers, readingsTopic)).hold(washer)
 	s.verify()
 	s.awaitStatus(30*time.Second, "nothing wrong any more", func(r report) bool { return len(r.Problems) == 0 })
