@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -156,9 +157,9 @@ func TestFillingIsToldInTime(t *testing.T) {
 func TestConfirmedRecordsStayForAReplay(t *testing.T) {
 	dir := tempDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		trusted := false
+		var trusted atomic.Bool
 		o := buffer.Options{SegmentSize: segment, Limit: 32 * segment, Reserve: -1, Keep: 24 * time.Hour}
-		o.Now = func() (time.Time, bool) { return time.Now(), trusted }
+		o.Now = func() (time.Time, bool) { return time.Now(), trusted.Load() }
 		b, stop := start(t, dir, o)
 		defer stop()
 		confirm := func(n uint64) {
@@ -173,7 +174,7 @@ func TestConfirmedRecordsStayForAReplay(t *testing.T) {
 		if s := b.Stats(); s.Oldest != 1 {
 			t.Errorf("unlinked by a clock that may be wrong: %+v", s)
 		}
-		trusted = true
+		trusted.Store(true)
 		putEach(t, b, noise, 81, 110)
 		confirm(110)
 		time.Sleep(23 * time.Hour)

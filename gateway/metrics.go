@@ -41,6 +41,7 @@ func gauge(name, help string, labels ...string) figure {
 var (
 	messagesReceived = counter("messages_received_total", "MQTT messages and polls that were handed to ingest.", "source")
 	readingsStored   = counter("readings_total", "Readings that were queued for the card.", "source")
+	acknowledged     = counter("readings_acknowledged_total", "Readings that are acknowledged to their device once they are on the card (QoS 1 and 2).", "source")
 	messagesIgnored  = counter("messages_ignored_total", "Messages that carry no reading.", "source")
 	deadLettered     = counter("dead_lettered_total", "Messages that nobody could read.", "source")
 	readingsRefused  = counter("readings_refused_total", "Readings turned away because they could not be kept.", "source")
@@ -100,6 +101,7 @@ func (s *scrape) collectIngest(add addFigure) {
 	for _, src := range s.g.ingest.Stats().Sources {
 		add(messagesReceived, float64(src.Received), src.Name)
 		add(readingsStored, float64(src.Readings), src.Name)
+		add(acknowledged, float64(src.Acknowledged), src.Name)
 		add(messagesIgnored, float64(src.Ignored), src.Name)
 		add(deadLettered, float64(src.DeadLettered), src.Name)
 		add(readingsRefused, float64(src.Refused), src.Name)

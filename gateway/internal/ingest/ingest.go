@@ -169,6 +169,9 @@ func (i *Ingest) keep(ctx context.Context, m Message, rs []reading.Reading, s *s
 	switch {
 	case err == nil:
 		s.readings.Add(uint64(b.len()))
+		if m.QoS > 0 && !m.Will {
+			s.acknowledged.Add(uint64(b.len()))
+		}
 		return last, nil
 	case errors.Is(err, buffer.ErrTooLarge): // and will be when it is sent again
 		s.deadLettered.Add(1)

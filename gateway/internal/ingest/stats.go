@@ -33,6 +33,7 @@ type SourceStats struct {
 	Name         string // of the dialect or driver; "" for what none reads
 	Received     uint64 // messages, or polled readings
 	Readings     uint64 // stored
+	Acknowledged uint64 // of these, by a PUBACK or PUBREC once they are on the card
 	DeadLettered uint64 // messages that could not be read
 	Refused      uint64 // readings that were turned away
 	Ignored      uint64 // messages that measure nothing
@@ -45,12 +46,12 @@ type counts struct {
 
 // A source counts what came from one dialect or driver.
 type source struct {
-	received, readings, deadLettered, refused, ignored, dropped atomic.Uint64
+	received, readings, acknowledged, deadLettered, refused, ignored, dropped atomic.Uint64
 }
 
 func (s *source) stats(name string) SourceStats {
 	return SourceStats{
-		Name: name, Received: s.received.Load(), Readings: s.readings.Load(), DeadLettered: s.deadLettered.Load(),
+		Name: name, Received: s.received.Load(), Readings: s.readings.Load(), Acknowledged: s.acknowledged.Load(), DeadLettered: s.deadLettered.Load(),
 		Refused: s.refused.Load(), Ignored: s.ignored.Load(), Dropped: s.dropped.Load(),
 	}
 }
