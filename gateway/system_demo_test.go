@@ -97,10 +97,12 @@ func (d *demo) awaitDevices() (arrivals []arrival) {
 // lookAround does what the greeting proposes.
 func (d *demo) lookAround() {
 	d.t.Helper()
-	for _, says := range []string{"all is well", "sensor   basil: ok", "device   washer (tasmota)"} {
-		if out, log, _ := run(d.t, "", raceProgram(d.t), nil, "status", "--data-dir", d.dir); !strings.Contains(out, says) {
-			d.t.Errorf("status does not say %q:\n%s%s", says, out, log)
-		}
+	var out, log string
+	if !becomes(30*time.Second, func() bool {
+		out, log, _ = run(d.t, "", raceProgram(d.t), nil, "status", "--data-dir", d.dir)
+		return strings.Contains(out, "all is well") && strings.Contains(out, "sensor   basil: ok") && strings.Contains(out, "device   washer (tasmota)")
+	}) {
+		d.t.Errorf("status does not say that all is well with basil and washer:\n%s%s", out, log)
 	}
 	if out, err := exec.Command("kcat", "-b", d.kafka, "-t", readingsTopic, "-C", "-e", "-q").Output(); err == nil {
 		if !strings.Contains(string(out), `"device":"basil"`) {
