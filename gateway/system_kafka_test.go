@@ -43,13 +43,13 @@ func startKafka(t *testing.T) *kafka {
 	}
 	k := &kafka{t: t, dir: filepath.Join(t.TempDir(), "kafka")}
 	t.Cleanup(func() { k.script("kill") })
-	k.start("--port", "0", "--while", fmt.Sprint(os.Getpid()))
+	k.start("--port", "0")
 	return k
 }
 
 func (k *kafka) start(more ...string) {
 	k.t.Helper()
-	out := k.script("start", more...)
+	out := k.script("start", append(more, "--while", fmt.Sprint(os.Getpid()))...) // a test that is killed leaves none behind
 	found := regexp.MustCompile(`bootstrap=(\S+)`).FindStringSubmatch(out)
 	if found == nil {
 		k.t.Fatalf("scripts/kafka start printed %q", out)
