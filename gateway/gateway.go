@@ -234,8 +234,11 @@ func boardSerial() string {
 // run runs every part until ctx ends. ready is called when all of them work.
 func (g *gateway) run(ctx context.Context, ready func()) error {
 	socket, err := control.Listen(control.Path(os.Getenv("RUNTIME_DIRECTORY"), g.cfg.DataDir))
-	if err != nil {
+	if errors.Is(err, control.ErrRunning) {
 		return err
+	}
+	if err != nil { // a read-only card must not cost the sockets their broker
+		g.log.Warn("running without the control socket: plantgate status and tail will not reach this gateway", journal.Error(err))
 	}
 	decided := make(chan struct{}) // closed once the store is open, or cannot be opened for now
 	tasks := []task{
@@ -246,20 +249,23 @@ func (g *gateway) run(ctx context.Context, ready func()) error {
 		{"ingest", g.ingest.Run},
 		task{"broker", g.broker.Run}.after(decided),
 		{"sensors", g.poller.Run},
-		{"control", func(ctx context.Context, ready func()) error {
-			ready()
-			return control.Serve(ctx, socket, g.controlHandler())
-		}},
 		{"itself", g.reportItself},
 		{"watchdog", func(ctx context.Context, ready func()) error {
 			ready()
 			return service.Watch(ctx, g.alive, g.log)
 		}},
 	}
+	if socket != nil {
+		defer socket.Close() // closed by its task, unless that never runs
+		tasks = append(tasks, task{"control", func(ctx context.Context, ready func()) error {
+			ready()
+			return control.Serve(ctx, socket, g.controlHandler())
+		}})
+	}
 	if g.cfg.HTTP.Listen != "" {
 		l, err := net.Listen("tcp", g.cfg.HTTP.Listen)
 		if err != nil {
-			return errors.Join(fmt.Errorf("http.listen: %w", err), socket.Close())
+			return fmt.Errorf("http.listen: %w", err)
 		}
 		tasks = append(tasks, task{"http", func(ctx context.Context, ready func()) error {
 			ready()

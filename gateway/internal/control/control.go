@@ -33,6 +33,9 @@ func Path(runtimeDir, dataDir string) string {
 	return filepath.Join(dataDir, socketName)
 }
 
+// ErrRunning means that a gateway answers on the socket already.
+var ErrRunning = errors.New("another plantgate is running here")
+
 // Listen opens the socket for every local user. A socket that a killed process
 // left behind is replaced; one that answers belongs to a running gateway.
 func Listen(path string) (net.Listener, error) {
@@ -41,7 +44,7 @@ func Listen(path string) (net.Listener, error) {
 	}
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = c.Close() // it was opened only to see that somebody answers
-		return nil, fmt.Errorf("listen on %s: another plantgate is running here", path)
+		return nil, fmt.Errorf("listen on %s: %w", path, ErrRunning)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)
