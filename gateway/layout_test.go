@@ -80,6 +80,9 @@ var layout = []row{
 	{"gateway/internal/service", []string{"github.com/coreos/go-systemd/v22/..."},
 		"it is the gateway's talk with systemd"},
 
+	{"gateway/proof", nil,
+		"it knows the program as its user does, from outside"},
+
 	{"gateway", []string{"*"},
 		"it puts everything together"},
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main_test
+package proof_test
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func (k *kafka) script(command string, more ...string) string {
 	k.t.Helper()
 	path := os.Getenv("PLANTGATE_KAFKA")
 	if path == "" {
-		path = "../scripts/kafka"
+		path = "../../scripts/kafka"
 	}
 	// Not the test's context: at its end Kafka has to be stopped.
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)

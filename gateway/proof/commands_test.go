@@ -1,10 +1,9 @@
 //go:build linux
 
-package main_test
+package proof_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -27,13 +26,13 @@ func TestHelp(t *testing.T) {
 		if code != 0 || log != "" {
 			t.Errorf("plantgate %v: exit code %d\n%s", args, code, log)
 		}
-		sameAsGolden(t, "testdata/system_help.golden", out)
+		sameAsGolden(t, "testdata/help.golden", out)
 	}
 }
 
 func sameAsGolden(t *testing.T, path, got string) {
 	t.Helper()
-	if flag.Lookup("update").Value.String() == "true" { // status_test.go has it
+	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +115,7 @@ func TestWrongConfigurationIsExplained(t *testing.T) {
 // `plantgate decode` reads what devices sent, as it stands in the corpus.
 func TestDecodeReadsTheCorpus(t *testing.T) {
 	t.Parallel()
-	corpus, err := os.ReadFile("../drivers/dialect/tasmota/testdata/payloads.jsonl")
+	corpus, err := os.ReadFile("../../drivers/dialect/tasmota/testdata/payloads.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package proof_test
 
 import (
 	"flag"
@@ -8,19 +8,15 @@ import (
 	"testing"
 )
 
-// TestMain lets the test binary be the program itself when the system tests
-// start it: what they run is then built like the tests, race detector included,
-// and goes through main like the installed one.
+var update = flag.Bool("update", false, "write the golden files")
+
 func TestMain(m *testing.M) {
-	if os.Getenv("PLANTGATE_TEST_MAIN") == "1" {
-		main()
-	}
 	os.Exit(test(m))
 }
 
 func test(m *testing.M) int {
 	flag.Parse()
-	// System tests wait most of the time, some of them a minute for the next try
+	// These tests wait most of the time, some of them a minute for the next try
 	// at a card that was mended.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)

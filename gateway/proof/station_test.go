@@ -1,6 +1,6 @@
 //go:build linux
 
-package main_test
+package proof_test
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,33 +72,48 @@ func (s *station) configure(brokers string, changes sections) {
 // raceProgram is the program built as this test is.
 func raceProgram(t *testing.T) string {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return self
+	return programFrom(t, buildRace)
 }
 
 // plainProgram is the program as it is installed: the race detector multiplies
 // memory and time, which are measured here.
 func plainProgram(t *testing.T) string {
 	t.Helper()
-	path, err := buildPlain()
+	return programFrom(t, buildPlain)
+}
+
+func programFrom(t *testing.T, build func() (string, error)) string {
+	t.Helper()
+	path, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-var buildPlain = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(os.Getenv("PLANTGATE_TEST_DIR"), "plantgate")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, ".")
+var (
+	buildPlain = sync.OnceValues(func() (string, error) { return build("plantgate", false) })
+	buildRace  = sync.OnceValues(func() (string, error) {
+		if !withRace {
+			return buildPlain()
+		}
+		return build("plantgate-race", true)
+	})
+)
+
+func build(name string, race bool) (path string, err error) {
+	path = filepath.Join(os.Getenv("PLANTGATE_TEST_DIR"), name)
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if race {
+		cmd.Args = slices.Insert(cmd.Args, 2, "-race")
+		cmd.Env = os.Environ()
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
+		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
 	}
 	return path, nil
-})
+}
 
 // claimed are the addresses that freeAddress has given: tests that run side by
 // side must not get the same one before either listens.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main_test
+package proof_test
 
 import (
 	"bytes"
@@ -80,7 +80,7 @@ func launch(t *testing.T, program string, env []string, args ...string) *process
 // environment is what the program runs in. The race detector waits a second at
 // each exit by default, and the program checks its files in children.
 func environment(more []string) []string {
-	return append(append(os.Environ(), "PLANTGATE_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "RUNTIME_DIRECTORY=", "PLANTGATE_CONFIG="), more...)
+	return append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "RUNTIME_DIRECTORY=", "PLANTGATE_CONFIG="), more...)
 }
 
 func (p *process) listen(systemd *net.UnixConn) {

@@ -1,0 +1,5 @@
+//go:build linux && !race
+
+package proof_test
+
+const withRace = false
