@@ -26,6 +26,7 @@ func (g *gateway) reportItself(ctx context.Context, ready func()) error {
 			return nil
 		case <-tick.C:
 		}
+		g.tellService()
 		if err := g.ingest.Put(g.ownReading()); err != nil {
 			g.log.Debug("own reading was not kept", journal.Error(err)) // ingest has counted it
 		}

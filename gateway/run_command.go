@@ -54,17 +54,18 @@ func runGateway(ctx context.Context, cfg config.Config, log *slog.Logger, open o
 	if err != nil {
 		return err
 	}
-	told := context.AfterFunc(ctx, func() {
-		if err := service.Notify(service.Stopping); err != nil {
-			log.Warn("systemd could not be told", journal.Error(err))
-		}
-	})
+	told := context.AfterFunc(ctx, func() { g.tellService(service.Stopping) })
 	defer told()
 	err = g.run(ctx, func() {
-		if err := service.Notify(service.Ready); err != nil {
-			log.Warn("systemd could not be told", "error", err)
-		}
+		g.tellService(service.Ready)
 		log.Info("started", journal.Event(journal.Started), "version", version(), "gateway", cfg.Gateway, "data_dir", filepath.Clean(cfg.DataDir))
 	})
 	return errors.Join(err, g.close())
+}
+
+// tellService tells systemd a change, and the line that `systemctl status` shows.
+func (g *gateway) tellService(change ...string) {
+	if err := service.Notify(append(change, service.Status("%s", g.status().headline()))...); err != nil {
+		g.log.Warn("systemd could not be told", journal.Error(err))
+	}
 }

@@ -73,3 +73,24 @@ func TestTailShowsNoControlCharacters(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// `systemctl status` shows one line: what is wrong, or that nothing is.
+func TestHeadlineIsTheWorstProblem(t *testing.T) {
+	well := status{Devices: make([]deviceStatus, 2), MQTT: mqttStatus{Clients: 3}, Buffer: &bufferStatus{}}
+	behind, ill := well, well
+	behind.Buffer = &bufferStatus{Unsent: 50}
+	ill.Problems = []problem{{What: "the buffer is full", Blocks: true}, {What: "Kafka is away"}}
+	for _, tc := range []struct {
+		s    status
+		want string
+	}{
+		{well, "2 devices, 3 MQTT clients"},
+		{behind, "2 devices, 3 MQTT clients, 50 records wait for Kafka"},
+		{ill, "the buffer is full"},
+		{status{}, "0 devices, 0 MQTT clients"},
+	} {
+		if got := tc.s.headline(); got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
+	}
+}

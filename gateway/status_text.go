@@ -183,3 +183,15 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
 	}
 }
+
+// headline is the one line that `systemctl status` has room for.
+func (s status) headline() string {
+	if len(s.Problems) > 0 {
+		return s.Problems[0].What
+	}
+	line := fmt.Sprintf("%d devices, %d MQTT clients", len(s.Devices), s.MQTT.Clients)
+	if s.Buffer != nil && s.Buffer.Unsent > 0 {
+		line += fmt.Sprintf(", %d records wait for Kafka", s.Buffer.Unsent)
+	}
+	return line
+}

@@ -29,6 +29,7 @@ type process struct {
 	ended    chan struct{}
 	err      error // once ended is closed
 	killed   bool  // by the test
+	told     text  // what systemd heard
 }
 
 // A text collects what a process writes.
@@ -91,6 +92,7 @@ func (p *process) listen(systemd *net.UnixConn) {
 		if err != nil {
 			return
 		}
+		p.told.Write(append(message[:n:n], '\n'))
 		if strings.Contains(string(message[:n]), "READY=1") {
 			ready()
 		}

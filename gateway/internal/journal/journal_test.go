@@ -167,17 +167,14 @@ func fields(line string) []string {
 	return regexp.MustCompile(`[a-z]+=("(\\.|[^"\\])*"|[^ "]+)`).FindAllString(line, -1)
 }
 
+// A library that logs a packet which it refused would put the password of a
+// socket into the journal, where every member of a group reads it.
 func TestSecretsAreNotWritten(t *testing.T) {
-	type account struct {
-		User     string
-		Password journal.Secret
-	}
+	type account struct{ User, Password string }
 	for _, format := range []string{journal.Text, journal.JSON} {
 		var b bytes.Buffer
 		log := journal.New(journal.Options{Format: format, Out: &b})
-		secret := journal.Secret("hunter2")
-		log.Info("user added", "key", secret, "password", "hunter2", "account", account{"lamp", secret}, "pointer", &secret,
-			slog.Group("g", "token", []byte("hunter2")), "list", []journal.Secret{secret}, "packet", account{"hunter2", ""}, journal.Error(errors.Join(errors.New("x"), errSecret{secret})))
+		log.Info("user added", "user", "lamp", "password", "hunter2", slog.Group("g", "token", []byte("hunter2")), "packet", account{"lamp", "hunter2"})
 		log.With("pk", "hunter2").WithGroup("g").Info("again", "PASSWORD", "hunter2")
 		if got := b.String(); strings.Contains(got, "hunter2") || !strings.Contains(got, "lamp") {
 			t.Errorf("%s: %s", format, got)
@@ -185,15 +182,15 @@ func TestSecretsAreNotWritten(t *testing.T) {
 	}
 }
 
-type errSecret struct{ s journal.Secret }
+type refusedError struct{}
 
-func (e errSecret) Error() string { return "wrong password " + e.s.String() }
+func (*refusedError) Error() string { return "refused" }
 
 // A nil pointer in an error path must not turn a log line into a crash.
 func TestNilValuesAreSurvived(t *testing.T) {
 	var b bytes.Buffer
 	log := journal.New(journal.Options{Format: journal.Text, Out: &b})
-	var none *errSecret
+	var none *refusedError
 	log.Info("nil", journal.Error(nil), "pointer", none, "valuer", slog.LogValuer(nil), "stringer", (*netip.Addr)(nil))
 	if got := strings.Count(b.String(), "\n"); got != 1 {
 		t.Errorf("got %q", b.String())
