@@ -44,6 +44,7 @@ type gateway struct {
 	cfg      config.Config
 	log      *slog.Logger
 	started  time.Time
+	profiled bool // /debug/pprof is served
 	registry *prometheus.Registry
 
 	clock  *clock.Clock

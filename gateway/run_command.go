@@ -14,9 +14,11 @@ import (
 	"github.com/plantgate/plantgate/gateway/internal/service"
 )
 
-type runCommand struct{}
+type runCommand struct {
+	Pprof bool `help:"Serve /debug/pprof on http.listen, to see where time and memory go."`
+}
 
-func (runCommand) Run(ctx context.Context, all *commands, s streams) error {
+func (c runCommand) Run(ctx context.Context, all *commands, s streams) error {
 	if runtime.GOOS != "linux" {
 		return errors.New("run works on Linux only; plantgate demo works everywhere")
 	}
@@ -29,7 +31,7 @@ func (runCommand) Run(ctx context.Context, all *commands, s streams) error {
 		log.Warn("the configuration is doubtful", "warning", w.Error())
 	}
 	boundMemory(cfg.MQTT.Limits.Connections)
-	return runGateway(ctx, cfg, log, linuxBus)
+	return runGateway(ctx, cfg, log, linuxBus, c.Pprof)
 }
 
 // boundMemory makes the garbage collector work harder before the program grows:
@@ -49,11 +51,12 @@ func boundMemory(connections int) {
 }
 
 // runGateway runs a gateway until ctx ends and tells systemd about it.
-func runGateway(ctx context.Context, cfg config.Config, log *slog.Logger, open openBus) error {
+func runGateway(ctx context.Context, cfg config.Config, log *slog.Logger, open openBus, profiled bool) error {
 	g, err := newGateway(cfg, log, open)
 	if err != nil {
 		return err
 	}
+	g.profiled = profiled
 	told := context.AfterFunc(ctx, func() { g.tellService(service.Stopping) })
 	defer told()
 	err = g.run(ctx, func() {
