@@ -5,7 +5,7 @@
 
 FUZZTIME ?= 30s
 
-.PHONY: build run test fuzz bench torture clean
+.PHONY: build run test fuzz bench bench-peers bench-parts torture clean
 
 build:
 	go build -trimpath -o bin/plantgate ./gateway
@@ -21,13 +21,21 @@ test:
 fuzz:
 	scripts/fuzz $(FUZZTIME)
 
+# The figures of docs/benchmarks.md for the gateway alone, about half an hour;
+# bench-peers measures mosquitto and Telegraf beside it and writes that page;
+# bench-parts are the benchmarks of single packages.
 bench:
+	go run ./scripts/bench
+
+bench-peers:
+	go run ./scripts/bench -peers -out docs/benchmarks.md
+
+bench-parts:
 	go test -run '^$$' -bench . -benchmem ./...
 
-# The long forms: tests look at PLANTGATE_TORTURE, each runs three times in
-# another order.
+# The long forms: tests look at PLANTGATE_TORTURE. RUN chooses some by name.
 torture:
-	PLANTGATE_TORTURE=1 go test -race -count=3 -shuffle=on -timeout 3h ./...
+	scripts/torture '$(RUN)'
 
 clean:
-	rm -rf bin dist
+	rm -rf bin dist .bench

@@ -71,9 +71,11 @@ var layout = []row{
 	{"gateway/internal/forward", []string{"reading", "buffer", "gateway/internal/clock", "gateway/internal/envelope",
 		"github.com/twmb/franz-go/...", "github.com/klauspost/compress/zstd", "github.com/prometheus/client_golang/prometheus", "golang.org/x/sync/..."},
 		"it takes records from the card to Kafka, wherever they came from"},
+	{"gateway/internal/history", []string{"reading", "buffer", "gateway/internal/clock", "gateway/internal/envelope", "gateway/internal/config", "github.com/tidwall/gjson"},
+		"it shows what the card holds as Kafka gets it, and never writes"},
 	{"gateway/internal/verify", []string{"reading", "gateway/internal/forward", "github.com/twmb/franz-go/..."},
 		"it judges by what is in Kafka and never looks at the card"},
-	{"gateway/internal/control", nil,
+	{"gateway/internal/control", []string{"golang.org/x/sys/..."},
 		"it carries questions and answers; what they are about is the caller's"},
 	{"gateway/internal/journal", []string{"github.com/systemd/slog-journal", "github.com/coreos/go-systemd/v22/..."},
 		"it writes the log and knows nothing of what is logged"},
@@ -82,6 +84,12 @@ var layout = []row{
 
 	{"gateway/proof", nil,
 		"it knows the program as its user does, from outside"},
+
+	{"gateway/proof/relay", nil,
+		"it spoils connections, whatever is spoken over them"},
+
+	{"scripts/bench", []string{"github.com/mochi-mqtt/server/v2/...", "github.com/twmb/franz-go/...", "go.etcd.io/bbolt", "golang.org/x/sync/..."},
+		"it measures programs from outside, and libraries alone"},
 
 	{"gateway", []string{"*"},
 		"it puts everything together"},

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -17,7 +19,7 @@ func measureWear(ctx context.Context, l *lab) ([]sample, error) {
 	defer c.remove(ctx)
 	var all []sample
 	for _, rate := range []float64{1, 10, 100, 10_000} {
-		w, err := l.wear(ctx, c, rate, 5*time.Second, 0)
+		w, err := l.wear(ctx, c, load{qos: 1, rate: rate}, 5*time.Second, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -27,13 +29,13 @@ func measureWear(ctx context.Context, l *lab) ([]sample, error) {
 			sample{ours, "flushes per reading, " + what, "", w.flushes / w.readings})
 	}
 	for _, every := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
-		w, err := l.wear(ctx, c, 1, every, 0)
+		w, err := l.wear(ctx, c, load{rate: 1}, every, 0)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, sample{ours, fmt.Sprintf("written to the card per day, QoS 0, 1 reading a second, commit_every %s", every), "MB", w.perDay()})
 	}
-	w, err := l.wear(ctx, c, 1, 5*time.Second, l.messages(1_000_000))
+	w, err := l.wear(ctx, c, load{rate: 1}, 5*time.Second, l.messages(1_000_000))
 	if err != nil {
 		return nil, err
 	}
@@ -50,9 +52,9 @@ type worn struct {
 
 func (w worn) perDay() float64 { return w.bytes / 1e6 * (24 * time.Hour).Seconds() / w.took.Seconds() }
 
-// wear runs a gateway on the card at a steady rate. What it writes at its start
-// does not count.
-func (l *lab) wear(ctx context.Context, c *card, rate float64, every time.Duration, before int) (w worn, err error) {
+// wear runs a gateway on the card under an open load of ten sockets at most.
+// What it writes at its start does not count.
+func (l *lab) wear(ctx context.Context, c *card, o load, every time.Duration, before int) (w worn, err error) {
 	dir, err := l.fresh(filepath.Join("card", "gateway"))
 	if err != nil {
 		return w, err
@@ -77,21 +79,16 @@ func (l *lab) wear(ctx context.Context, c *card, rate float64, every time.Durati
 	if err != nil {
 		return w, err
 	}
-	n := int(rate * wait.Seconds())
+	o.address, o.name, o.total = s.mqtt, "plug", int(o.rate*wait.Seconds())
+	o.clients = min(10, max(1, o.total/100))
 	begin := time.Now()
-	if err := l.steady(ctx, s, rate, n); err != nil {
+	if _, err := o.run(ctx); err != nil {
 		return w, err
 	}
-	w.took, w.readings = time.Since(begin), float64(n)
+	w.took, w.readings = time.Since(begin), float64(o.total)
 	w.bytes, w.flushes, err = c.written()
 	w.bytes, w.flushes = w.bytes-bytes, w.flushes-flushes
 	return w, err
-}
-
-// steady publishes n messages at a rate.
-func (l *lab) steady(ctx context.Context, s *system, rate float64, n int) error {
-	_, err := load{address: s.mqtt, name: "plug", clients: min(10, max(1, n/100)), qos: 1, total: n, rate: rate}.run(ctx)
-	return err
 }
 
 // boltWear is one bbolt value of a block's size for each commit, on the same
