@@ -20,9 +20,7 @@ import (
 const acceptPause = 50 * time.Millisecond
 
 func (b *Broker) listen(ctx context.Context) ([]net.Listener, error) {
-	// A socket whose network is gone sends nothing any more, not even an end.
-	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	config := net.ListenConfig{KeepAlive: -1} // probe sets it
 	var sockets []net.Listener
 	var addrs []net.Addr
 	for _, l := range b.options.Listen {
@@ -39,6 +37,17 @@ func (b *Broker) listen(ctx context.Context) ([]net.Listener, error) {
 	defer b.mu.Unlock()
 	b.addrs = addrs
 	return sockets, nil
+}
+
+// probe makes the system ask whether the other side is still there: a device
+// whose network is gone sends nothing any more, not even an end, and may have
+// been allowed to be silent for ever. After a minute without an answer its
+// connection ends. systemd's sockets have no such probes.
+func probe(socket net.Conn) {
+	if tcp, ok := socket.(*net.TCPConn); ok {
+		// It fails for a socket that is closed already, which shows soon enough.
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3})
+	}
 }
 
 func closeAll(sockets []net.Listener) (err error) {
@@ -89,19 +98,22 @@ func pause(ctx context.Context, d time.Duration) {
 // admit serves a connection, unless it is one too many or comes from where it
 // may not.
 func (b *Broker) admit(ctx context.Context, socket net.Conn, l *Listener) {
+	probe(socket)
 	c, ctx := newConn(ctx, socket, &b.options.Limits)
 	c.listener = l
+	c.slowed = func(r refusal, since time.Time, wait time.Duration) { b.slowed(c, r, since, wait) }
+	c.cutOff = func(r refusal) { b.cutOff(c, r) }
 	if l.TLS != nil {
 		c.Conn = tls.Server(socket, l.TLS)
 	}
 	c.from = addrOf(socket.RemoteAddr())
 	c.local = b.counters.peers.local(c.from)
 	if l.TLS == nil && !c.local {
-		b.turnAway(c, refusedPeer, "plain MQTT is for the home network only (use the TLS listener)")
+		b.turnAway(c, refusedPeer)
 		return
 	}
 	if reason, ok := b.conns.add(c); !ok {
-		b.turnAway(c, reason, "too many connections")
+		b.turnAway(c, reason)
 		return
 	}
 	if !b.start(ctx, c) {
@@ -110,10 +122,8 @@ func (b *Broker) admit(ctx context.Context, socket net.Conn, l *Listener) {
 	}
 }
 
-func (b *Broker) turnAway(c *conn, reason refusal, why string) {
-	if b.counters.refuse(reason) {
-		b.log.Warn("connection turned away", "reason", why, "from", c.from.String())
-	}
+func (b *Broker) turnAway(c *conn, reason refusal) {
+	b.refuse(c, reason, TurnedAway, "", "", "connection turned away")
 	c.abandon()
 }
 
@@ -128,7 +138,7 @@ func (b *Broker) start(ctx context.Context, c *conn) bool {
 	b.serving.Go(func() {
 		if err := c.write(ctx, g); err != nil && !c.internal {
 			b.counters.losses.Add(1)
-			b.log.Debug("connection closed", "from", c.from.String(), "error", err)
+			b.log.Debug("connection closed", "address", c.from.String(), "error", err)
 		}
 	})
 	b.serving.Go(func() { b.serve(ctx, c) })
@@ -141,12 +151,13 @@ func (b *Broker) serve(ctx context.Context, c *conn) {
 	defer c.finish()
 	if err := c.handshake(ctx); err != nil {
 		b.counters.refuse(refusedTLS)
-		b.log.Debug("connection closed", "from", c.from.String(), "error", err)
+		b.log.Debug("connection closed", "address", c.from.String(), "error", err)
 		c.abandon()
 		return
 	}
 	err := b.establish(c)
-	b.log.Debug("connection closed", "from", c.from.String(), "error", err)
+	c.handover.end() // a panic may have left it
+	b.log.Debug("connection closed", "address", c.from.String(), "error", err)
 	b.settle(ctx, c)
 }
 
@@ -175,7 +186,7 @@ func (b *Broker) establish(c *conn) (err error) {
 		err = fmt.Errorf("panic: %v", p)
 		if b.counters.panicked() {
 			b.log.Error("packet of a client made the MQTT library panic; it was disconnected",
-				"client", c.id(), "from", c.from.String(), "error", err, "stack", string(debug.Stack()))
+				"client", c.id(), "address", c.from.String(), "error", err, "stack", string(debug.Stack()))
 		}
 		c.reader.willOwed = true
 	}()
@@ -221,42 +232,64 @@ func (c *conn) id() string {
 	return ""
 }
 
-// A connSet is the connections there are.
+// A connSet is the connections there are, and where they come from.
 type connSet struct {
 	mu    sync.Mutex
-	conns map[*conn]netip.Prefix
-	from  map[netip.Prefix]int
+	conns map[*conn]struct{}
+	from  map[netip.Prefix]*origin
 }
 
 func (s *connSet) add(c *conn) (reason refusal, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conns == nil {
-		s.conns, s.from = make(map[*conn]netip.Prefix), make(map[netip.Prefix]int)
+		s.conns, s.from = make(map[*conn]struct{}), make(map[netip.Prefix]*origin)
 	}
-	p := network(c.from)
-	switch {
-	case c.internal:
-	case len(s.conns) >= c.limits.Connections:
-		return refusedLimit, false
-	case s.from[p] >= c.limits.PerAddress:
-		return refusedAddress, false
+	if !c.internal {
+		o := s.originOf(c.from)
+		switch {
+		case len(s.conns) >= c.limits.Connections:
+			return refusedLimit, false
+		case int(o.conns.Load()) >= c.limits.PerAddress:
+			return refusedAddress, false
+		}
+		o.conns.Add(1)
+		c.origin = o
 	}
-	s.conns[c] = p
-	s.from[p]++
+	s.conns[c] = struct{}{}
 	return 0, true
+}
+
+func (s *connSet) originOf(a netip.Addr) *origin {
+	p := network(a)
+	o := s.from[p]
+	if o == nil {
+		o = new(origin)
+		s.from[p] = o
+	}
+	return o
 }
 
 func (s *connSet) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.conns[c]
-	if !ok {
+	if _, ok := s.conns[c]; !ok {
 		return
 	}
 	delete(s.conns, c)
-	if s.from[p]--; s.from[p] == 0 {
-		delete(s.from, p)
+	if c.origin != nil {
+		c.origin.conns.Add(-1)
+	}
+}
+
+// sweep forgets addresses that nobody is connected from and that owe nothing.
+func (s *connSet) sweep(l *Limits, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p, o := range s.from {
+		if o.conns.Load() == 0 && o.calm(l, now) {
+			delete(s.from, p)
+		}
 	}
 }
 

@@ -4,7 +4,7 @@
 // It guarantees that no PUBACK and no PUBREC leaves before what it answers is
 // durable (Options.Wait), whatever connection it leaves on; that a message
 // which could not be stored is never answered; that no client, however slow,
-// broken or malicious, stops the others; and that Run ends within three
+// fast, broken or malicious, stops the others; and that Run ends within three
 // seconds. Subscribers are served at QoS 0: Kafka is the durable consumer. A
 // QoS 2 message arrives exactly once while the broker runs, at least once over
 // a restart.
@@ -59,6 +59,13 @@ type Limits struct {
 	Connections         int           // open at a time; 512
 	PerAddress          int           // of these, from one address (IPv6: one /64); 128
 	Sessions            int           // connected and remembered clients; 1024
+	Messages            int           // packets a second from one client; 20,000
+	Bytes               int           // a second from one client; 16 MiB
+	AddressMessages     int           // packets a second from one address; 200,000
+	AddressBytes        int           // a second from one address; 128 MiB
+	Patience            time.Duration // for a client that has to be slowed down to these; 30 s
+	KeepAlive           time.Duration // longest silence of an MQTT 5 client; 1 h
+	Retained            int           // messages of one client; 2048
 	Subscriptions       int           // of one client; 8192: home automation has one for each thing it knows
 	DeviceSubscriptions int           // of one client whose role is Device; 256
 	TopicLevels         int           // of a topic or filter; 16
@@ -132,7 +139,7 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{options: o, log: o.Log}
 	b.server = newServer(o)
 	b.sessions.server = b.server
-	b.retained = newRetained(o.RetainedPath, o.Limits.RetainedBytes, b.server, o.Log)
+	b.retained = newRetained(o.RetainedPath, o.Limits, b.server, o.Log)
 	return b, nil
 }
 
@@ -140,6 +147,13 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Connections, 512)
 	set(&l.PerAddress, 128)
 	set(&l.Sessions, 1024)
+	set(&l.Messages, 20_000)
+	set(&l.Bytes, 16<<20)
+	set(&l.AddressMessages, 200_000)
+	set(&l.AddressBytes, 128<<20)
+	set(&l.Patience, 30*time.Second)
+	set(&l.KeepAlive, time.Hour)
+	set(&l.Retained, 2048)
 	set(&l.Subscriptions, 8192)
 	set(&l.DeviceSubscriptions, 256)
 	set(&l.TopicLevels, 16)
@@ -195,7 +209,7 @@ func (b *Broker) begin(ctx context.Context) error {
 	if b.started.Swap(true) {
 		return errors.New("broker: runs once")
 	}
-	if err := b.server.AddHook(newHook(ctx, b), nil); err != nil {
+	if err := errors.Join(b.server.AddHook(newStrict(), nil), b.server.AddHook(newHook(ctx, b), nil)); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	b.retained.open()

@@ -28,15 +28,21 @@ type conn struct {
 	local    bool // a peer of the home network
 	internal bool // the broker's own, see Alive
 
+	origin *origin // nil: the broker's own
+	slowed func(r refusal, since time.Time, wait time.Duration)
+	cutOff func(refusal)
+
 	reader  reader // used by the goroutine that serves the connection only
+	pace    pace   // the same
 	client  atomic.Pointer[mqtt.Client]
 	account atomic.Pointer[account]
 	idle    atomic.Int64 // nanoseconds of silence allowed; 0: not yet admitted, -1: any
 	v5      atomic.Bool
 
-	session atomic.Pointer[session]
-	closing atomic.Bool
-	abandon func() // ends the writer and closes the socket at once
+	session  atomic.Pointer[session]
+	handover handover
+	closing  atomic.Bool
+	abandon  func() // ends the writer and closes the socket at once
 
 	mu    sync.Mutex
 	held  []byte // waits to leave; the marks cut it
@@ -79,6 +85,11 @@ func (c *conn) SetDeadline(time.Time) error { return nil }
 // Read reads until the connection closes. Bytes that arrive later are not
 // handled any more.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.origin != nil {
+		if err := c.throttle(); err != nil {
+			return 0, err
+		}
+	}
 	if err := c.extend(); err != nil {
 		return 0, err
 	}
@@ -87,6 +98,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(p)
+	c.pace.unbooked.bytes += float64(n)
 	if c.closing.Load() {
 		return 0, io.EOF
 	}
@@ -185,6 +197,17 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// key is what the client's delay is known by.
+func (c *conn) key() string { return c.reader.key }
+
+// user is the name that the client logged in with.
+func (c *conn) user() string {
+	if who := c.account.Load(); who != nil {
+		return who.user.Name
+	}
+	return ""
 }
 
 // heldBytes is what waits to leave.

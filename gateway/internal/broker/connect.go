@@ -29,33 +29,15 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if code == packets.CodeSuccess {
 		return nil
 	}
-	if h.b.counters.refuse(reason) {
-		h.b.log.Warn("client turned away", "client", cl.ID, "user", string(pk.Connect.Username),
-			"from", c.from.String(), "reason", explain(reason))
+	h.b.refuse(c, reason, TurnedAway, cl.ID, string(pk.Connect.Username), "client turned away")
+	if reason == refusedTooMany {
+		h.hold(c)
 	}
 	c.v5.Store(cl.Properties.ProtocolVersion == 5)
 	if err := h.b.server.SendConnack(cl, code, false, nil); err != nil {
 		return err
 	}
 	return code
-}
-
-func explain(r refusal) string {
-	switch r {
-	case refusedLogin:
-		return "name or password is wrong (see plantgate mqtt user list)"
-	case refusedTooMany:
-		return "too many wrong passwords from there"
-	case refusedClientID:
-		return "client id is too long, or another user is connected with it (give each device its own)"
-	case refusedSessions:
-		return "too many sessions (clients that connect with a new id and without clean session leave one each)"
-	case refusedWill:
-		return "its will has a topic that its user may not publish to"
-	case refusedDelay:
-		return "its last message was turned away a moment ago"
-	}
-	return "MQTT extended authentication is not supported"
 }
 
 // judge goes through what can be wrong, the cheapest first, and prepares the
@@ -132,9 +114,20 @@ func (h *hook) prepare(c *conn, cl *mqtt.Client, who account) {
 	cl.Properties.Will.WillDelayInterval = 0
 	c.reader.will = cl.Properties.Will
 	c.v5.Store(cl.Properties.ProtocolVersion == 5)
+	h.limitKeepAlive(cl)
 	c.admit(cl.State.Keepalive)
 	c.account.Store(&who)
 	c.client.Store(cl)
+}
+
+// limitKeepAlive bounds the silence of a client. Only MQTT 5 lets the broker say
+// so (MQTT 5.0 section 3.2.2.3.14); a device of MQTT 3.1.1 keeps what it asked
+// for, even for ever: when its network is gone, the probes of TCP find out.
+func (h *hook) limitKeepAlive(cl *mqtt.Client) {
+	longest := uint16(h.b.options.Limits.KeepAlive / time.Second)
+	if cl.Properties.ProtocolVersion == 5 && (cl.State.Keepalive == 0 || cl.State.Keepalive > longest) {
+		cl.State.Keepalive, cl.State.ServerKeepalive = longest, true
+	}
 }
 
 // mayPublish judges a topic for a user. Topics that begin with $ belong to the

@@ -185,9 +185,15 @@ func (r *rig) end(t testing.TB) func() {
 // edit.
 func start(t testing.TB, edit func(*broker.Options)) *rig {
 	t.Helper()
-	s := newStore()
+	return run(context.Background(), t, newStore(), broker.Listener{Addr: "127.0.0.1:0", Anonymous: true}, edit)
+}
+
+// run runs a broker on a listener until the test ends or stop is called, and
+// its store with it.
+func run(ctx context.Context, t testing.TB, s *store, l broker.Listener, edit func(*broker.Options)) *rig {
+	t.Helper()
 	o := broker.Options{
-		Listen: []broker.Listener{{Addr: "127.0.0.1:0", Anonymous: true}},
+		Listen: []broker.Listener{l},
 		Accept: s.accept, Wait: s.wait, Durable: s.durableNumber,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
@@ -198,7 +204,7 @@ func start(t testing.TB, edit func(*broker.Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.run(ctx) })
 	ready, ended := make(chan struct{}), make(chan error, 1)

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -19,6 +20,7 @@ type hook struct {
 	will   func(Message)
 	login  func(from netip.Addr, name string, password []byte) (users.User, error)
 	room   func(*conn) error
+	hold   func(*conn) // an answer that says no, so that nobody can ask often
 }
 
 func newHook(ctx context.Context, b *Broker) *hook {
@@ -27,6 +29,7 @@ func newHook(ctx context.Context, b *Broker) *hook {
 		accept: func(m Message) (uint64, error) { return b.options.Accept(ctx, m) },
 		will:   func(m Message) { b.acceptWill(ctx, m) },
 		room:   func(c *conn) error { return c.waitForRoom(ctx) },
+		hold:   func(c *conn) { _ = c.rest(time.Now().Add(loginPause)) }, // its end is that of the connection
 		login: func(from netip.Addr, name string, password []byte) (users.User, error) {
 			ctx, cancel := context.WithTimeout(ctx, b.options.Limits.ConnectTimeout)
 			defer cancel()
@@ -34,6 +37,11 @@ func newHook(ctx context.Context, b *Broker) *hook {
 		},
 	}
 }
+
+// loginPause is how long a client waits for its answer whose password was not
+// even looked at. Until then it holds one of the connections that its address
+// may have.
+const loginPause = time.Second
 
 // ID implements mqtt.Hook.
 func (h *hook) ID() string { return "plantgate" }

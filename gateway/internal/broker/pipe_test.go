@@ -1,8 +1,6 @@
 package broker_test
 
 import (
-	"context"
-	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -74,31 +72,6 @@ func (p *pipes) dial(t testing.TB, from address) net.Conn {
 // stopped before the bubble ends.
 func inBubble(t *testing.T, edit func(*broker.Options)) (*rig, *pipes) {
 	t.Helper()
-	p, s := newPipes(), newStore()
-	o := broker.Options{
-		Listen: []broker.Listener{{Socket: p, Anonymous: true}},
-		Accept: s.accept, Wait: s.wait, Durable: s.durableNumber,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
-	}
-	if edit != nil {
-		edit(&o)
-	}
-	b, err := broker.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { s.run(ctx) })
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	running.Go(func() { ended <- b.Run(ctx, func() { close(ready) }) })
-	stop := sync.OnceValue(func() error {
-		cancel()
-		running.Wait()
-		return <-ended
-	})
-	r := &rig{Broker: b, store: s, stop: stop}
-	t.Cleanup(r.end(t))
-	<-ready
-	return r, p
+	p := newPipes()
+	return run(t.Context(), t, newStore(), broker.Listener{Socket: p, Anonymous: true}, edit), p
 }

@@ -18,12 +18,13 @@ const refusedTopicName = "$refused"
 
 // OnPacketRead implements mqtt.Hook.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	c.pace.unbooked.packets++
 	if pk.FixedHeader.Type != packets.Publish {
 		return pk, nil
 	}
-	c := connOf(cl)
 	c.reader.resent = pk.FixedHeader.Qos == 2 && pk.FixedHeader.Dup
-	if pk.FixedHeader.Qos == 2 && !pk.FixedHeader.Dup && !c.v5.Load() {
+	if pk.FixedHeader.Qos == 1 || pk.FixedHeader.Qos == 2 && !pk.FixedHeader.Dup && !c.v5.Load() {
 		h.startAnew(cl, pk.PacketID)
 	}
 	if strings.HasPrefix(pk.TopicName, "$") && !c.internal {
@@ -34,8 +35,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 
 // startAnew forgets an unfinished QoS 2 message of this id. A client that
 // restarted without its memory uses the id again for a new message, with DUP
-// not set; mochi would answer it as the old one and not hand it on. An MQTT 5
-// client is told that the id is in use.
+// not set, or for one of QoS 1; mochi would answer it with the old one's PUBREC
+// and not hand it on. An MQTT 5 client that uses it for another QoS 2 message is
+// told that the id is in use.
 func (h *hook) startAnew(cl *mqtt.Client, id uint16) {
 	old, ok := cl.State.Inflight.Get(id)
 	if ok && old.FixedHeader.Type == packets.Pubrec && cl.State.Inflight.Delete(id) {
@@ -81,10 +83,8 @@ func (b *Broker) allowed(r *reader, who *account, topic string) bool {
 // that section allows too. It is no reading, so nothing that had to be stored
 // is lost.
 func (h *hook) deny(c *conn, cl *mqtt.Client, who account, topic string) bool {
-	if h.b.counters.refuse(refusedTopic) {
-		h.b.log.Warn("message turned down: its user may not publish to this topic",
-			"client", cl.ID, "user", who.user.Name, "role", who.user.Role.String(), "topic", topic)
-	}
+	h.b.strike(c, cl, refusedTopic, "message turned down: its user may not publish to this topic",
+		"role", who.user.Role.String(), "topic", topic)
 	c.reader.denied = !c.v5.Load() && who.user.Role != users.Reader && h.b.shallow(topic)
 	return c.reader.denied
 }
@@ -102,13 +102,10 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	case c.reader.denied:
 		return pk, packets.CodeSuccessIgnore
 	}
-	if pk.FixedHeader.Retain && !h.b.retained.fits(pk.TopicName, len(pk.Payload)) {
-		if h.b.counters.refuse(refusedRetain) {
-			h.b.log.Warn("message not retained: there are too many", "client", cl.ID, "topic", pk.TopicName)
-		}
+	if pk.FixedHeader.Retain && !h.retain(c, cl, pk.TopicName, len(pk.Payload)) {
 		pk.FixedHeader.Retain = false
 	}
-	if pk.FixedHeader.Qos > 0 && h.room(c) != nil {
+	if pk.FixedHeader.Qos > 0 && h.room(c) != nil || pk.FixedHeader.Qos == 2 && !c.handover.begin() {
 		return pk, packets.ErrRejectPacket // closing: not taken, not answered
 	}
 	tag, err := h.accept(Message{
@@ -129,14 +126,28 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	return pk, nil
 }
 
+// retain reports whether a message may be retained. One that may not is a
+// message like any other.
+func (h *hook) retain(c *conn, cl *mqtt.Client, topic string, size int) bool {
+	why, ok := h.b.retained.fits(cl.ID, topic, size)
+	switch {
+	case ok:
+	case why == refusedRetainClient:
+		h.b.strike(c, cl, why, "message not retained: its client has too many", "topic", topic)
+	default:
+		h.b.refuse(c, why, TurnedDown, cl.ID, c.user(), "message not retained: there are too many", "topic", topic)
+	}
+	return ok
+}
+
 // turnAway disconnects a client whose message could not be stored. Its answer
 // never leaves, so the client keeps the message and sends it again. mochi reads
 // no further packet of a client that is stopped.
 func (h *hook) turnAway(c *conn, cl *mqtt.Client, err error) error {
 	wait := h.b.sessions.turnedAway(c.reader.key, time.Now())
-	if h.b.counters.refuse(refusedMessage) && !h.b.stopping.Load() {
-		h.b.log.Warn("message could not be stored; its client was disconnected and will send it again",
-			"client", cl.ID, "error", err, "not_before", wait.String())
+	if !h.b.stopping.Load() {
+		h.b.refuse(c, refusedMessage, CutOff, cl.ID, c.user(), "message could not be stored; its client was disconnected and will send it again",
+			"cause", err, "not_before", wait.String())
 	}
 	cl.Stop(err)
 	return packets.ErrRejectPacket
@@ -149,8 +160,8 @@ func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 	if c == nil || !h.b.sessions.has(c) {
 		return mqtt.Will{}, nil
 	}
-	if will.Retain && !h.b.retained.fits(will.TopicName, len(will.Payload)) {
-		will.Retain = false
+	if will.Retain {
+		_, will.Retain = h.b.retained.fits(cl.ID, will.TopicName, len(will.Payload))
 	}
 	h.will(willOf(c, cl.ID, will))
 	return will, nil
@@ -181,11 +192,15 @@ func (b *Broker) publishWill(ctx context.Context, c *conn, cl *mqtt.Client) {
 		return
 	}
 	b.acceptWill(ctx, willOf(c, cl.ID, will))
+	retain := will.Retain
+	if retain {
+		_, retain = b.retained.fits(cl.ID, will.TopicName, len(will.Payload))
+	}
 	inline := b.server.NewClient(nil, "plantgate", cl.ID, true)
 	err := b.server.InjectPacket(inline, packets.Packet{
 		FixedHeader: packets.FixedHeader{
 			Type:   packets.Publish,
-			Retain: will.Retain && b.retained.fits(will.TopicName, len(will.Payload)),
+			Retain: retain,
 		},
 		TopicName: will.TopicName,
 		Payload:   will.Payload,

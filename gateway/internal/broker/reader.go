@@ -18,6 +18,7 @@ type reader struct {
 
 	key      string         // what the client's delay is known by
 	delayed  bool           // a message of it was turned away before
+	strikes  bucket         // messages and subscriptions turned down
 	resent   bool           // the last PUBLISH was a QoS 2 message sent again
 	topic    string         // of it, and whose right to it was judged how
 	judged   *account       //

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ const (
 	saveAfter    = 4 * time.Second // of the first change; with the write it is less than five
 	messageCost  = 1 << 10         // bytes that mochi needs for a retained message besides its payload
 	levelCost    = 1 << 9          // bytes for each level of a topic, where no other shares it
+	mostOfAll    = 0.75            // of the memory for all retained messages, that those of one client may take
 	allocateStep = 64 << 10        // bytes; bbolt's own is 16 MiB
 )
 
@@ -37,12 +39,16 @@ var retainedBucket = []byte("retained")
 type retained struct {
 	path   string
 	limit  int
+	each   int // messages of one client
 	server *mqtt.Server
 	log    *slog.Logger
 
 	changed chan struct{}
-	bytes   atomic.Int64 // of all messages, about
 	failing atomic.Bool
+
+	mu    sync.Mutex
+	bytes int64               // of all messages, about
+	owned map[string]*holding // by client id, about
 
 	// Used by one goroutine at a time: begin, then run, then end.
 	db    *bbolt.DB
@@ -50,9 +56,15 @@ type retained struct {
 	seed  maphash.Seed
 }
 
-func newRetained(path string, limit int, s *mqtt.Server, log *slog.Logger) *retained {
+// A holding is what one client had retained.
+type holding struct {
+	messages int
+	bytes    int64
+}
+
+func newRetained(path string, l Limits, s *mqtt.Server, log *slog.Logger) *retained {
 	return &retained{
-		path: path, limit: limit, server: s, log: log,
+		path: path, limit: l.RetainedBytes, each: l.Retained, server: s, log: log,
 		changed: make(chan struct{}, 1), seed: maphash.MakeSeed(),
 	}
 }
@@ -60,18 +72,59 @@ func newRetained(path string, limit int, s *mqtt.Server, log *slog.Logger) *reta
 // touch notes that something changed.
 func (r *retained) touch() { signal(r.changed) }
 
-// fits reports whether a message may be retained. One that replaces or deletes
-// another always may.
-func (r *retained) fits(topic string, size int) bool {
-	if _, ok := r.server.Topics.Retained.Get(topic); ok || size == 0 {
-		return true
+// fits reports whether a message of a client may be retained, and why not. One
+// that deletes another always may, and one that replaces another counts for what
+// it is longer. What it counts holds until recount.
+func (r *retained) fits(client, topic string, size int) (why refusal, ok bool) {
+	if size == 0 {
+		return 0, true
 	}
-	cost := costOf(topic, size)
-	if r.bytes.Add(cost) > int64(r.limit) {
-		r.bytes.Add(-cost)
-		return false
+	old, replaces := r.server.Topics.Retained.Get(topic)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.owned[client]
+	if h == nil {
+		h = new(holding)
 	}
-	return true
+	cost, one := costOf(topic, size), 1
+	if replaces {
+		cost, one = max(0, int64(size-len(old.Payload))), 0
+	}
+	switch {
+	case cost == 0:
+		return 0, true
+	case one > 0 && h.messages >= r.each, float64(h.bytes+cost) > mostOfAll*float64(r.limit):
+		return refusedRetainClient, false
+	case r.bytes+cost > int64(r.limit):
+		return refusedRetain, false
+	}
+	r.bytes += cost
+	h.bytes += cost
+	h.messages += one
+	if r.owned == nil {
+		r.owned = make(map[string]*holding)
+	}
+	r.owned[client] = h
+	return 0, true
+}
+
+// recount takes what the tree holds for what was counted.
+func (r *retained) recount(all map[string]packets.Packet) {
+	owned, bytes := make(map[string]*holding), int64(0)
+	for topic, pk := range all {
+		cost := costOf(topic, len(pk.Payload))
+		bytes += cost
+		h := owned[pk.Origin]
+		if h == nil {
+			h = new(holding)
+			owned[pk.Origin] = h
+		}
+		h.messages++
+		h.bytes += cost
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owned, r.bytes = owned, bytes
 }
 
 // run saves changes until ctx ends.
@@ -117,7 +170,7 @@ func (r *retained) save() {
 		r.open()
 	}
 	if r.db == nil {
-		r.bytes.Store(cost(r.server.Topics.Retained.GetAll()))
+		r.recount(r.server.Topics.Retained.GetAll())
 		return
 	}
 	err := guard(r.write)
@@ -186,6 +239,9 @@ func (r *retained) load() error {
 	if err != nil {
 		return openError(fmt.Errorf("open %s: %w", r.path, err))
 	}
+	if err := checkPages(r.path); err != nil { // nobody else writes to it now
+		return errors.Join(openError(fmt.Errorf("check %s: %w", r.path, err)), db.Close())
+	}
 	db.AllocSize = allocateStep
 	r.saved = make(map[string]uint64)
 	err = db.View(func(tx *bbolt.Tx) error {
@@ -203,7 +259,7 @@ func (r *retained) load() error {
 		return errors.Join(fmt.Errorf("read %s: %w", r.path, err), db.Close())
 	}
 	r.db = db
-	r.bytes.Store(cost(r.server.Topics.Retained.GetAll()))
+	r.recount(r.server.Topics.Retained.GetAll())
 	atomic.StoreInt64(&r.server.Info.Retained, int64(r.server.Topics.Retained.Len()))
 	return nil
 }
@@ -234,7 +290,7 @@ func (r *retained) count() (n int) {
 // write brings the file up to date in one transaction, if anything differs.
 func (r *retained) write() error {
 	all := r.server.Topics.Retained.GetAll()
-	r.bytes.Store(cost(all))
+	r.recount(all)
 	put, drop, err := r.compare(all)
 	if err != nil || len(put)+len(drop) == 0 {
 		return err
@@ -284,13 +340,6 @@ func (r *retained) compare(all map[string]packets.Packet) (put map[string][]byte
 		}
 	}
 	return put, drop, nil
-}
-
-func cost(all map[string]packets.Packet) (sum int64) {
-	for topic, pk := range all {
-		sum += costOf(topic, len(pk.Payload))
-	}
-	return sum
 }
 
 func costOf(topic string, size int) int64 {

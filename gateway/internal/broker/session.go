@@ -95,9 +95,12 @@ func (r *registry) attach(c *conn) {
 			busy = s.opening
 		}
 		if busy == nil {
-			s.conn = c
-			s.opening = make(chan struct{})
+			old := s.conn
+			s.conn, s.opening = c, make(chan struct{})
 			r.mu.Unlock()
+			if old != nil {
+				old.handover.move()
+			}
 			return
 		}
 		r.mu.Unlock()
@@ -209,13 +212,23 @@ const (
 // It doubles each time: fifty sockets that resend at once to a full buffer
 // would otherwise do nothing but reconnect.
 type delay struct {
-	wait  time.Duration
-	until time.Time
+	wait    time.Duration
+	until   time.Time
+	penalty bool // it was cut off: no message ends the delay
 }
 
 // turnedAway notes that a message of the client known as key was turned away,
 // and returns for how long it is not let in.
 func (r *registry) turnedAway(key string, now time.Time) time.Duration {
+	return r.lengthen(key, false, now)
+}
+
+// penalise does the same after the client was cut off for exceeding a limit.
+func (r *registry) penalise(key string, now time.Time) time.Duration {
+	return r.lengthen(key, true, now)
+}
+
+func (r *registry) lengthen(key string, penalty bool, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.delays[key]
@@ -226,6 +239,7 @@ func (r *registry) turnedAway(key string, now time.Time) time.Duration {
 	}
 	d.wait = min(max(2*d.wait, firstDelay), longest)
 	d.until = now.Add(d.wait)
+	d.penalty = d.penalty || penalty
 	return d.wait
 }
 
@@ -243,12 +257,17 @@ func (r *registry) pruneDelays(now time.Time) {
 	}
 }
 
-// mayEnter reports whether the client known as key has waited.
+// mayEnter reports whether the client known as key has waited, and whether the
+// next message of it that is taken ends its delays.
 func (r *registry) mayEnter(key string, now time.Time) (ok, delayed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.delays[key]
-	return d == nil || !now.Before(d.until), d != nil
+	if d != nil && d.penalty && now.Sub(d.until) > forgetAfter {
+		delete(r.delays, key)
+		d = nil
+	}
+	return d == nil || !now.Before(d.until), d != nil && !d.penalty
 }
 
 // taken ends the delays of a client: a message of it was taken.

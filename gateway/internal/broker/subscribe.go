@@ -13,6 +13,7 @@ type subscription struct {
 	handling byte // of retained messages, MQTT 5.0 section 3.8.3.1
 	noLocal  bool
 	existed  bool
+	over     bool // the client has too many
 }
 
 const (
@@ -28,40 +29,53 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	c.reader.asked = c.reader.asked[:0]
 	room := h.b.options.Limits.Subscriptions
 	if c.account.Load().user.Role == users.Device {
-		room = h.b.options.Limits.DeviceSubscriptions
+		room = min(room, h.b.options.Limits.DeviceSubscriptions)
 	}
 	room -= cl.State.Subscriptions.Len()
 	for i := range pk.Filters {
 		f := &pk.Filters[i]
-		_, existed := cl.State.Subscriptions.Get(f.Filter)
-		c.reader.asked = append(c.reader.asked, subscription{f.Filter, f.RetainHandling, f.NoLocal, existed})
+		asked := subscription{filter: f.Filter, handling: f.RetainHandling, noLocal: f.NoLocal}
+		if _, asked.existed = cl.State.Subscriptions.Get(f.Filter); !asked.existed {
+			room--
+			asked.over = room < 0
+		}
 		f.Qos = 0
 		f.RetainHandling = retainedNever
-		if !existed {
-			room--
-		}
-		if room < 0 || !h.b.shallow(f.Filter) {
-			h.b.counters.refuse(refusedSubscribe)
+		switch {
+		case asked.over:
+			h.b.strike(c, cl, refusedSubscribe, "subscription turned down", "topic", f.Filter)
 			f.Filter = "" // mochi answers that it is not valid
+		case !h.b.shallow(f.Filter):
+			h.b.strike(c, cl, refusedFilter, "subscription turned down", "topic", f.Filter)
+			f.Filter = ""
 		}
+		c.reader.asked = append(c.reader.asked, asked)
 	}
 	return pk
 }
 
-// OnSubscribed implements mqtt.Hook.
+// OnSubscribed implements mqtt.Hook. An MQTT 5 client is told that it has too
+// many (MQTT 5.0 section 3.9.3).
 func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
 	c := connOf(cl)
 	granted := c.reader.asked[:0]
 	for i, s := range c.reader.asked {
-		if codes[i] < packets.ErrUnspecifiedError.Code {
+		switch {
+		case codes[i] < packets.ErrUnspecifiedError.Code:
 			granted = append(granted, s)
+		case s.over && c.v5.Load():
+			codes[i] = packets.ErrQuotaExceeded.Code
 		}
 	}
 	c.reader.asked = granted
 }
 
-// OnPacketProcessed implements mqtt.Hook: the SUBACK is written.
+// OnPacketProcessed implements mqtt.Hook: a message is noted, or the SUBACK
+// written.
 func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
+	if c := connOf(cl); c != nil {
+		c.handover.end()
+	}
 	if err != nil || pk.FixedHeader.Type != packets.Subscribe {
 		return
 	}

@@ -33,6 +33,7 @@ func (b *Broker) watch(ctx context.Context) error {
 			}
 		}
 		b.heal()
+		b.conns.sweep(&b.options.Limits, time.Now())
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	writeChunk = 32 << 10 // gets a write deadline of its own, so that slow is not frozen
 	keepSpare  = 64 << 10 // a larger buffer is given back after a burst
 	linger     = time.Second
+	lingerFor  = 1 << 20 // bytes; a client that does not stop is not worth more
 )
 
 // A gate knows what is durable.
@@ -144,14 +145,14 @@ func (c *conn) stopDrain() {
 }
 
 // finish closes the connection for good. It first reads on until the client has
-// closed too, one second at most: a socket that is closed with unread bytes in
+// closed too, one second or one mebibyte at most: a socket that is closed with unread bytes in
 // it takes back what was sent last (RFC 9293 section 3.6.1), and that is the
 // answer that tells the client why. Called when mochi reads no more.
 func (c *conn) finish() {
 	_ = c.Close() // its error is that of a connection that is broken anyway
 	<-c.done
 	if err := c.raw.SetReadDeadline(time.Now().Add(linger)); err == nil {
-		_, _ = io.Copy(io.Discard, c.raw) // ends with the deadline or the client
+		_, _ = io.CopyN(io.Discard, c.raw, lingerFor) // ends with the deadline or the client
 	}
 	c.abandon()
 }
@@ -159,7 +160,7 @@ func (c *conn) finish() {
 // newConn wraps a socket. The caller runs write(ctx) with the context returned.
 func newConn(ctx context.Context, socket net.Conn, limits *Limits) (*conn, context.Context) {
 	c := &conn{
-		Conn: socket, raw: socket, limits: limits,
+		Conn: socket, raw: socket, limits: limits, handover: newHandover(),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	// The end of Run does not end the writer: what is durable may still leave.

@@ -101,11 +101,19 @@ type MQTTTLS struct {
 
 // Limits keep one client from hurting the others.
 type Limits struct {
-	Connections           int           `yaml:"connections"`
-	ConnectionsPerAddress int           `yaml:"connections_per_address"`
-	Packet                int64         `yaml:"packet" unit:"bytes"`
-	ConnectTimeout        time.Duration `yaml:"connect_timeout"` // from accept to CONNECT, the TLS handshake apart
-	WriteTimeout          time.Duration `yaml:"write_timeout"`   // for each write to a client
+	Connections            int           `yaml:"connections"`
+	ConnectionsPerAddress  int           `yaml:"connections_per_address"`
+	MessagesPerClient      int           `yaml:"messages_per_client"` // a second
+	BytesPerClient         int64         `yaml:"bytes_per_client" unit:"bytes"`
+	MessagesPerAddress     int           `yaml:"messages_per_address"` // a second
+	BytesPerAddress        int64         `yaml:"bytes_per_address" unit:"bytes"`
+	Patience               time.Duration `yaml:"patience"` // with a client that has to be slowed down to these
+	RetainedPerClient      int           `yaml:"retained_per_client"`
+	SubscriptionsPerClient int           `yaml:"subscriptions_per_client"`
+	Keepalive              time.Duration `yaml:"keepalive"` // longest silence of an MQTT 5 client
+	Packet                 int64         `yaml:"packet" unit:"bytes"`
+	ConnectTimeout         time.Duration `yaml:"connect_timeout"` // from accept to CONNECT, the TLS handshake apart
+	WriteTimeout           time.Duration `yaml:"write_timeout"`   // for each write to a client
 }
 
 // NoChannel is the channel of a sensor whose chip has none to choose from.
@@ -236,11 +244,19 @@ func Default() Config {
 		MQTT: MQTT{
 			Listen: []string{":1883"},
 			Limits: Limits{
-				Connections:           512,
-				ConnectionsPerAddress: 128,
-				Packet:                mib,
-				ConnectTimeout:        5 * time.Second,
-				WriteTimeout:          2 * time.Second,
+				Connections:            512,
+				ConnectionsPerAddress:  128,
+				MessagesPerClient:      20_000,
+				BytesPerClient:         16 * mib,
+				MessagesPerAddress:     200_000,
+				BytesPerAddress:        128 * mib,
+				Patience:               30 * time.Second,
+				RetainedPerClient:      2048,
+				SubscriptionsPerClient: 8192,
+				Keepalive:              time.Hour,
+				Packet:                 mib,
+				ConnectTimeout:         5 * time.Second,
+				WriteTimeout:           2 * time.Second,
 			},
 		},
 		Buffer: Buffer{Keep: 7 * day, WhenFull: "drop_oldest", CommitEvery: 5 * time.Second},

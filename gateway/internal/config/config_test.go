@@ -141,7 +141,10 @@ mqtt:
   listen: ["127.0.0.1:1884", "[::1]:1884"]
   tls: {listen: ":8884", cert: /etc/mc.pem, key: /etc/mk.pem}
   anonymous: true
-  limits: {connections: 20, connections_per_address: 2, packet: 64KiB, connect_timeout: 3s, write_timeout: 500ms}
+  limits:
+    {connections: 20, connections_per_address: 2, messages_per_client: 50, bytes_per_client: 20KiB, messages_per_address: 500,
+    bytes_per_address: 200KiB, patience: 5s, retained_per_client: 30, subscriptions_per_client: 40, keepalive: 2m,
+    packet: 64KiB, connect_timeout: 3s, write_timeout: 500ms}
 sensors:
   - name: Basilikum (Küche)
     chip: ads1115
@@ -175,7 +178,8 @@ func everythingMeans() config.Config {
 			Listen:    []string{"127.0.0.1:1884", "[::1]:1884"},
 			TLS:       config.MQTTTLS{Listen: []string{":8884"}, Cert: "/etc/mc.pem", Key: "/etc/mk.pem"},
 			Anonymous: true,
-			Limits: config.Limits{Connections: 20, ConnectionsPerAddress: 2, Packet: 64 << 10, ConnectTimeout: 3 * time.Second,
+			Limits: config.Limits{Connections: 20, ConnectionsPerAddress: 2, MessagesPerClient: 50, BytesPerClient: 20 << 10, MessagesPerAddress: 500,
+				BytesPerAddress: 200 << 10, Patience: 5 * time.Second, RetainedPerClient: 30, SubscriptionsPerClient: 40, Keepalive: 2 * time.Minute, Packet: 64 << 10, ConnectTimeout: 3 * time.Second,
 				WriteTimeout: 500 * time.Millisecond},
 		},
 		Sensors: []config.Sensor{

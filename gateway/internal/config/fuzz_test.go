@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -48,6 +49,61 @@ func FuzzParse(f *testing.F) {
 		c.Warnings, again.Warnings = nil, nil
 		if !reflect.DeepEqual(c, again) {
 			t.Fatalf("the dump is another configuration:\n%+v\n%+v", c, again)
+		}
+	})
+}
+
+// FuzzSecretLine: who writes the password itself beside a key that wants the
+// path of a file, in whichever style and wherever it does not belong, finds it
+// neither in the error nor in the dump.
+func FuzzSecretLine(f *testing.F) {
+	f.Add("kafka: {brokers: [a:1], sasl: {mechanism: plain, user: u, ", "password: ", "}}")
+	f.Add("kafka:\n  sasl:\n    ", "password: \"", "\"\n")
+	f.Add("kafka:\n  sasl:\n    ", "Password_File: ", " # mine\nmqtt: [")
+	f.Add("", "mqtt_token=", "\n")
+	f.Add("kafka:\n  brokers: [", "gate:", "@kafka:9092]")
+	f.Add("x: ", "'secret': '", "'")
+	f.Add("kafka:\n  sasl:\n    ", "password:\n      ", "")
+	f.Fuzz(func(t *testing.T, before, key, after string) {
+		const secret = "hunter2-correct-horse"
+		if !secretKey.MatchString(key) || strings.Contains(before+after, secret) {
+			return
+		}
+		_, err := config.Parse("p.yaml", []byte(before+key+secret+after), options())
+		if err == nil {
+			return // it stands where a name, a path or a comment may stand
+		}
+		printable(t, err)
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error tells the secret:\n%v", err)
+		}
+	})
+}
+
+// secretKey is how such a line begins: a key alone on its line that means a
+// secret, to the letter, and the beginning of a plain or quoted value.
+var secretKey = regexp.MustCompile(`^(?i)(password|passwd|secret|token|api_key)["']?: ["']?$`)
+
+// A secret's file holds anything; whatever it is, at most one line break of it
+// is lost, and an error tells nothing of it.
+func FuzzSecret(f *testing.F) {
+	for _, text := range []string{"hunter2", "hunter2\r\n", "\n", "", "\x00", strings.Repeat("hunter2", 10000)} {
+		f.Add([]byte(text))
+	}
+	path := filepath.Join(f.TempDir(), "secret")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := config.Secret(path)
+		if err != nil {
+			if len(content) > 8 && strings.Contains(err.Error(), string(content[:8])) {
+				t.Errorf("the error tells the secret: %v", err)
+			}
+			return
+		}
+		if lost, ok := strings.CutPrefix(string(content), got); !ok || lost != "" && lost != "\n" && lost != "\r\n" {
+			t.Errorf("%q became %q", content, got)
 		}
 	})
 }

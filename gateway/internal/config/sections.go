@@ -151,6 +151,15 @@ func (d *decoder) mqttTLS(o *object, t *MQTTTLS, all *listeners) {
 func (d *decoder) limits(o *object, l *Limits) {
 	read(o, "connections", &l.Connections, count(1, 100_000))
 	read(o, "connections_per_address", &l.ConnectionsPerAddress, count(1, 100_000))
+	read(o, "messages_per_client", &l.MessagesPerClient, count(1, 10_000_000))
+	read(o, "bytes_per_client", &l.BytesPerClient, size(kib, gib))
+	read(o, "messages_per_address", &l.MessagesPerAddress, count(1, 10_000_000))
+	read(o, "bytes_per_address", &l.BytesPerAddress, size(kib, gib))
+	read(o, "patience", &l.Patience, duration(time.Second, time.Hour))
+	read(o, "retained_per_client", &l.RetainedPerClient, count(1, 100_000))
+	read(o, "subscriptions_per_client", &l.SubscriptionsPerClient, count(1, 100_000))
+	// MQTT has 16 bits for its seconds.
+	read(o, "keepalive", &l.Keepalive, duration(10*time.Second, 65535*time.Second))
 	// The lower bound leaves room for the longest reading that is taken in.
 	read(o, "packet", &l.Packet, size(4*kib, 256*mib))
 	read(o, "connect_timeout", &l.ConnectTimeout, duration(time.Second, 5*time.Minute))
@@ -160,6 +169,22 @@ func (d *decoder) limits(o *object, l *Limits) {
 		d.complain(o.place("connections_per_address"), fmt.Sprintf("`%s` allows more than `connections` (%d) does for all together", o.name("connections_per_address"), l.Connections), "lower one or raise the other")
 	}
 	l.ConnectionsPerAddress = min(l.ConnectionsPerAddress, l.Connections)
+	d.addressFits(o, l)
+}
+
+// addressFits warns where one client could never have what it is allowed.
+func (d *decoder) addressFits(o *object, l *Limits) {
+	for _, pair := range []struct {
+		client, address string
+		less            bool
+	}{
+		{"messages_per_client", "messages_per_address", l.MessagesPerAddress < l.MessagesPerClient},
+		{"bytes_per_client", "bytes_per_address", l.BytesPerAddress < l.BytesPerClient},
+	} {
+		if pair.less && o.filled(pair.client) {
+			d.warn(o.place(pair.client), fmt.Sprintf("`%s` allows more than `%s` does for all clients of an address together", o.name(pair.client), pair.address), "lower one or raise the other")
+		}
+	}
 }
 
 func (d *decoder) clock(o *object, c *Clock) {

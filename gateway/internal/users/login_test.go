@@ -3,6 +3,7 @@ package users_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -13,6 +14,10 @@ import (
 
 	"github.com/plantgate/plantgate/gateway/internal/users"
 )
+
+const device = users.Device
+
+var denied = users.ErrDenied
 
 // Fifty sockets come back at once after a power cut of the house. Their
 // passwords were checked before, so each costs microseconds, not the hash.
@@ -79,7 +84,7 @@ func TestGuessingFromManyAddressesIsLimited(t *testing.T) {
 				f, _ := fresh(t)
 				n := 0
 				for ; n < 200; n++ {
-					_, err := f.Check(t.Context(), test.from(n), "a", []byte("guess"))
+					_, err := f.Check(t.Context(), test.from(n), fmt.Sprint("name", n), []byte("guess"))
 					if errors.Is(err, users.ErrTooMany) {
 						break
 					}
@@ -120,9 +125,9 @@ func TestUnknownNameCostsTheSame(t *testing.T) {
 	must(t, f.Add("a", "x", users.Device))
 	took := func(name string) time.Duration {
 		best := time.Hour
-		for range 4 {
+		for i := range 4 {
 			start := time.Now()
-			check(t, f, name, "guess", users.ErrDenied)
+			check(t, f, name, fmt.Sprint("guess", i), users.ErrDenied)
 			best = min(best, time.Since(start))
 		}
 		return best
@@ -131,4 +136,129 @@ func TestUnknownNameCostsTheSame(t *testing.T) {
 	if known > 10*unknown || unknown > 10*known {
 		t.Errorf("a known name takes %v, an unknown one %v", known, unknown)
 	}
+}
+
+// A guesser who goes on is slowed more and more, by address and by name, and
+// who has stopped begins anew.
+func TestGuessingIsSlowedMoreAndMore(t *testing.T) {
+	tests := map[string]struct {
+		from func(i int) netip.Addr
+		name func(i int) string
+		most int // guesses in ten minutes, by the burst and the doubling
+	}{
+		"one address": {func(int) netip.Addr { return here }, func(i int) string { return fmt.Sprint("name", i) }, 10 + 6 + 600/32},
+		"one name":    {func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }, func(int) string { return "a" }, 20 + 6 + 600/32},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, _ := fresh(t)
+				must(t, f.Add("a", "x", users.Device))
+				read, tries := 0, 0
+				for range 600 * 10 { // ten a second
+					tries++
+					if _, err := f.Check(t.Context(), test.from(tries), test.name(tries), []byte(fmt.Sprint("guess", tries))); errors.Is(err, users.ErrDenied) {
+						read++
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				if read < 20 || read > test.most {
+					t.Errorf("%d of %d guesses were read, want at most %d", read, tries, test.most)
+				}
+				time.Sleep(10 * time.Minute)
+				if _, err := f.Check(t.Context(), test.from(1), test.name(1), []byte("last")); !errors.Is(err, users.ErrDenied) {
+					t.Errorf("after ten quiet minutes: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Fifty sockets come back behind the address of a guesser, after a restart of
+// the gateway that forgot their passwords. Each repeats its own every ten
+// seconds and is let in, however fast the guesses come.
+func TestRightPasswordsGetInBesideAGuesser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := fresh(t)
+		const sockets, patience = 50, 30 * time.Second
+		var names []string
+		for i := range sockets {
+			name := fmt.Sprint("socket", i)
+			must(t, f.Add(name, "right"+name, device))
+			names = append(names, name)
+		}
+		guesses, read := 0, 0
+		guess := func() {
+			guesses++
+			if _, err := f.Check(t.Context(), here, names[guesses%sockets], []byte(fmt.Sprint(guesses))); errors.Is(err, denied) {
+				read++
+			}
+		}
+		for range 100 {
+			guess()
+		}
+		begin, waiting := time.Now(), names
+		for len(waiting) > 0 && time.Since(begin) < patience {
+			var still []string
+			for _, name := range waiting {
+				if _, err := f.Check(t.Context(), here, name, []byte("right"+name)); err != nil {
+					still = append(still, name)
+				}
+			}
+			waiting = still
+			for range 10 * 100 {
+				guess()
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		if len(waiting) > 0 {
+			t.Errorf("%d of %d sockets were not let in within %s", len(waiting), sockets, patience)
+		}
+		if read > 40 {
+			t.Errorf("%d of %d guesses cost a hash", read, guesses)
+		}
+	})
+}
+
+// Somebody who knows how it works sends each guess twice. That is slowed too,
+// and costs no more than the two bursts and two hashes a second.
+func TestGuessesSentTwiceAreLimitedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := fresh(t)
+		must(t, f.Add("a", "x", device))
+		read := 0
+		for i := range 60 {
+			for range 2 {
+				for n := range 20 {
+					if _, err := f.Check(t.Context(), here, "a", []byte(fmt.Sprint(i, n))); errors.Is(err, denied) {
+						read++
+					}
+				}
+				time.Sleep(time.Second)
+			}
+		}
+		if most := 10 + 10 + 4 + 120; read > most {
+			t.Errorf("%d guesses were read in two minutes, want at most %d", read, most)
+		}
+	})
+}
+
+// A device with a password that has changed comes back with it for ever.
+func TestWrongPasswordCostsOneHash(t *testing.T) {
+	f, _ := fresh(t)
+	must(t, f.Add("a", "x", device))
+	took := func() time.Duration {
+		start := time.Now()
+		check(t, f, "a", "old", denied)
+		return time.Since(start)
+	}
+	first, again := took(), time.Hour
+	for range 5 {
+		again = min(again, took())
+	}
+	if again > first/5 {
+		t.Errorf("the first time it takes %s, again %s", first, again)
+	}
+	must(t, f.SetPassword("a", "old"))
+	check(t, f, "a", "old", nil)
 }

@@ -87,20 +87,10 @@ func (f *File) newKey() error {
 
 // mark binds a password to the hash it was accepted for. The key never leaves
 // the memory of this process, so the mark is worth nothing elsewhere.
-func (f *File) mark(name string, e entry, password []byte) (sum [32]byte) {
+func (f *File) mark(name string, e entry, password []byte) (sum mark) {
 	h := hmac.New(sha256.New, f.key[:])
 	fmt.Fprintf(h, "%s:%s:", name, e.hash)
 	h.Write(password)
 	h.Sum(sum[:0])
 	return sum
-}
-
-func (f *File) seen(name string, e entry, password []byte) bool {
-	was, ok := f.verified[name]
-	sum := f.mark(name, e, password)
-	return ok && hmac.Equal(was[:], sum[:])
-}
-
-func (f *File) remember(name string, e entry, password []byte) {
-	f.verified[name] = f.mark(name, e, password)
 }

@@ -19,6 +19,7 @@ package users
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
 	"errors"
 	"fmt"
 	"maps"
@@ -62,7 +63,7 @@ type File struct {
 	looked     time.Time
 	generation uint64
 	err        error
-	verified   map[string][32]byte // by name: keyed hash of what was accepted last
+	verified   map[string]mark // by name: what was accepted last
 	failures   limiter
 }
 
@@ -70,7 +71,7 @@ type File struct {
 // it. Lines that cannot be read cost their users the login, nobody else; Err
 // names them.
 func Open(path string) (*File, error) {
-	f := &File{path: path, slot: make(chan struct{}, 1), verified: make(map[string][32]byte)}
+	f := &File{path: path, slot: make(chan struct{}, 1), verified: make(map[string]mark)}
 	if err := f.newKey(); err != nil {
 		return nil, err
 	}
@@ -133,16 +134,17 @@ func (f *File) Known(name string) bool {
 
 // Check returns the user of that name if the password is right. It fails with
 // ErrDenied, with ErrTooMany when wrong passwords came from that address (the
-// zero Addr counts as one) or from everywhere faster than they may, and with
-// the error of ctx when too many others are waiting.
+// zero Addr counts as one), for that name or altogether faster than they may,
+// and with the error of ctx when too many others are waiting.
 func (f *File) Check(ctx context.Context, from netip.Addr, name string, password []byte) (User, error) {
 	f.mu.Lock()
 	f.refresh()
 	e, known := f.users[name]
-	seen := f.seen(name, e, password)
+	m := f.mark(name, e, password)
+	accepted, seen := f.verified[name]
 	f.mu.Unlock()
 	u := User{name, e.role, e.hash}
-	if known && seen {
+	if known && seen && hmac.Equal(accepted[:], m[:]) {
 		return u, nil
 	}
 	select {
@@ -151,32 +153,35 @@ func (f *File) Check(ctx context.Context, from netip.Addr, name string, password
 	case <-ctx.Done():
 		return User{}, fmt.Errorf("check password of %q: %w", name, ctx.Err())
 	}
-	if err := f.verify(from, e, name, password, known); err != nil {
+	if err := f.verify(from, e, name, password, known, m); err != nil {
 		return User{}, err
 	}
 	return u, nil
 }
 
-// verify computes the hash. A name that does not exist costs the same time as
-// one that does, so that names cannot be tried out.
-func (f *File) verify(from netip.Addr, e entry, name string, password []byte, known bool) error {
+// verify computes the hash, unless the password is known to be wrong. A name
+// that does not exist costs the same time as one that does, so that names cannot
+// be tried out.
+func (f *File) verify(from netip.Addr, e entry, name string, password []byte, known bool, m mark) error {
 	f.mu.Lock()
-	free := f.failures.free(from, time.Now())
+	chance := f.failures.judge(from, name, m, time.Now())
+	_, wrong := f.failures.denied[m]
 	f.mu.Unlock()
-	if !free {
+	if chance == none {
 		return ErrTooMany
 	}
 	if !known {
 		e = entry{iterations: Iterations, salt: f.key[:saltSize], sum: f.key[:]}
 	}
-	right := e.matches(password)
+	right := !wrong && e.matches(password) && known
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !right || !known {
-		f.failures.spend(from, time.Now())
+	if !right {
+		f.failures.spend(from, name, chance, time.Now())
+		f.failures.deny(m)
 		return ErrDenied
 	}
-	f.remember(name, e, password)
+	f.verified[name] = m
 	return nil
 }
 
