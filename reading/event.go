@@ -41,6 +41,7 @@ const (
 	FileSetAside    EventType = "file_set_aside"
 	KafkaRewound    EventType = "kafka_rewound"
 	PositionsLost   EventType = "positions_lost"
+	Replayed        EventType = "replayed"
 	DeadLettersCut  EventType = "dead_letters_cut"
 )
 
@@ -103,6 +104,9 @@ var eventDefinitions = []EventDefinition{
 		{"from", "first number sent again"}, {"to", "last number sent again"}}},
 	{PositionsLost, "the positions file was unreadable; all that is on the card is sent again, marked replayed", []FieldDefinition{
 		{"from", "first number sent again"}, {"to", "last number sent again"}, {"error", "what is wrong with it"}}},
+	{Replayed, "somebody asked for readings to be sent again, marked replayed; one event when it begins, one when it ends", []FieldDefinition{
+		{"state", "begun, done, cancelled, stopped (with the gateway), or the cause in words"},
+		{"from", "first number sent again"}, {"to", "last number sent again"}, {"count", "records sent again; not when it begins"}, {"reason", "who asked, or why"}}},
 	{DeadLettersCut, "a device sends more unreadable messages than are kept", []FieldDefinition{
 		{"count", "messages not kept"}, {"topic", "topic of the last one"}, {"error", "what is wrong with them"}}},
 }

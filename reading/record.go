@@ -266,8 +266,8 @@ func parseValues(record []byte, suspect string) ([]Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		val, err := d.Token()
-		if err != nil {
+		var val any // whole: what a later version or a stranger nests is skipped
+		if err := d.Decode(&val); err != nil {
 			return nil, err
 		}
 		metric := Metric(key.(string)) // a key of an object is a string

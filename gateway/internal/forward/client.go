@@ -1,6 +1,10 @@
 package forward
 
 import (
+	"context"
+	"errors"
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -20,6 +24,11 @@ func (f *Forwarder) newClient() (*client, error) {
 		kgo.WithLogger(f.witness),
 		kgo.ProducerOnDataLossDetected(func(string, int32) { f.witness.wasAway() }),
 	)
+	if f.stalls > 0 {
+		// A Kafka or a network that is so slow that requests time out gets more
+		// time for each: else nothing would ever move.
+		opts = append(opts, kgo.RequestTimeoutOverhead(dialTimeout<<min(f.stalls, maxStalls)))
+	}
 	kafka, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, err
@@ -30,6 +39,26 @@ func (f *Forwarder) newClient() (*client, error) {
 	return c, nil
 }
 
-// close fails whatever is still buffered; the promises may come a little
-// later.
-func (c *client) close() { c.kafka.Close() }
+// errStuck: a client does not end. Its records must not be touched any more, so
+// only a new process helps.
+var errStuck = errors.New("the kafka client does not end")
+
+// close fails whatever is still buffered; the promises may come a little later.
+// The error is errStuck.
+func (c *client) close(ctx context.Context) error {
+	limit := closeTimeout
+	if ctx.Err() != nil {
+		limit = stopTimeout
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.kafka.Close()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(limit):
+		return errStuck
+	}
+}

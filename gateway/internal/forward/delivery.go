@@ -39,8 +39,9 @@ type delivery struct {
 	limits map[lane]int
 	tries  int // rounds in a row after which Kafka asked for patience
 
-	sent    []*item // of the present round
-	pending sync.WaitGroup
+	sent    []*item       // of the present round
+	pending atomic.Int64  // promises that are still to be called
+	ended   chan struct{} // closed when there are none
 	moved   atomic.Uint64
 	unlaid  atomic.Int64  // records that have no partition yet
 	laid    chan struct{} // closed when there are none
@@ -119,7 +120,8 @@ func recordSize(r *kgo.Record) int {
 // cancelled: the client could not know whether Kafka has the record.
 func (d *delivery) round(ctx context.Context, c *client) error {
 	clear(d.failed)
-	d.pending.Add(len(d.sent))
+	d.pending.Store(int64(len(d.sent)))
+	d.ended = make(chan struct{})
 	d.unlaid.Store(int64(len(d.sent)))
 	d.laid = make(chan struct{})
 	for _, it := range d.sent {
@@ -129,11 +131,31 @@ func (d *delivery) round(ctx context.Context, c *client) error {
 	}
 	err := d.flush(ctx, c)
 	if err != nil {
-		c.close() // fails what is still buffered, so that the promises come
+		// This fails what is still buffered, so that the promises come.
+		if stuck := c.close(ctx); stuck != nil {
+			return stuck
+		}
 	}
-	d.pending.Wait()
+	if stuck := d.awaitPromises(ctx); stuck != nil {
+		return stuck
+	}
 	d.settle()
 	return err
+}
+
+func (d *delivery) awaitPromises(ctx context.Context) error {
+	limit := closeTimeout
+	if ctx.Err() != nil {
+		limit = stopTimeout
+	}
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-d.ended:
+		return nil
+	case <-late.C:
+		return errStuck
+	}
 }
 
 // OnProduceRecordPartitioned implements kgo.HookProduceRecordPartitioned.
@@ -155,7 +177,9 @@ func (d *delivery) promise(r *kgo.Record, err error) {
 	} else {
 		d.moved.Add(1)
 	}
-	d.pending.Done()
+	if d.pending.Add(-1) == 0 {
+		close(d.ended)
+	}
 }
 
 // flush waits until nothing is buffered any more, however long Kafka needs,

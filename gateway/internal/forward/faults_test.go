@@ -48,79 +48,6 @@ func TestFirstWindowIsNotOvertaken(t *testing.T) {
 	}
 }
 
-// Whatever Kafka answers to a produce request: nothing is lost, nothing comes
-// twice, the order stays, and nothing innocent is put aside.
-func TestEveryRefusalIsSurvived(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.options.CreateTopics = false
-		r.startKafka(kfake.SeedTopics(2, readings, events, deadLetters))
-		r.start()
-		last := r.put("warm-up", 1)
-		r.await(last)
-		for _, e := range everyCode() {
-			h := r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: readings, Err: e})
-			for i := range 12 {
-				last = r.store(r.reading(fmt.Sprintf("device-%d", i%3), float64(i)))
-			}
-			r.sync(last)
-			r.await(last)
-			if h.Hits() == 0 {
-				t.Errorf("%s was never answered", e.Message)
-			}
-		}
-		if aside := r.topic(deadLetters); len(aside) > 0 {
-			t.Errorf("%d records were put aside, the first with %q", len(aside), header(aside[0].Record, "error"))
-		}
-		wantComplete(t, last, r.topic(readings))
-	})
-}
-
-// One of each class, again and again, as from a broker that is ill for a while.
-func TestRepeatedRefusalsAreSurvived(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.startKafka(kfake.DefaultNumPartitions(2))
-		r.start()
-		var last uint64
-		for _, e := range []*kerr.Error{kerr.UnknownServerError, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut,
-			kerr.NotLeaderForPartition, kerr.OutOfOrderSequenceNumber, kerr.InvalidProducerEpoch, kerr.UnknownTopicID,
-			kerr.TopicAuthorizationFailed, kerr.InvalidTimestamp, kerr.PolicyViolation} {
-			r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: e, Count: 7})
-			for i := range 12 {
-				last = r.store(r.reading(fmt.Sprintf("device-%d", i%3), float64(i)))
-			}
-			r.sync(last)
-			r.await(last)
-		}
-		wantComplete(t, last, r.topic(readings))
-	})
-}
-
-// The same when the client asks for its producer id, where kgo remembers some
-// refusals for ever.
-func TestEveryRefusalOfAProducerIDIsSurvived(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.startKafka()
-		r.start()
-		r.options.Backoff = func(int) time.Duration { return time.Second }
-		var last uint64
-		for _, e := range everyCode() {
-			h := r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: e, Count: 2})
-			// The client has its producer id and must be given up to ask again.
-			r.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: readings, Err: kerr.TopicAuthorizationFailed})
-			last = r.put("washer", 3)
-			r.await(last)
-			if h.Hits() == 0 {
-				t.Errorf("%s was never answered", e.Message)
-			}
-			h.Remove()
-		}
-		wantSequence(t, r.topic(readings), upTo(last)...)
-	})
-}
-
 // containing tells a produce request by a text in the records of a topic, which
 // must exist. It needs a rig that does not compress.
 func (r *rig) containing(topic, text string) func(kmsg.Request) bool {
@@ -259,6 +186,7 @@ func TestRefusedTimestampIsReplaced(t *testing.T) {
 		if len(r.topic(deadLetters)) > 0 {
 			t.Error("a timestamp is no reason for a dead letter")
 		}
+		proved(t, "kafka refuses a time", "%d refusals, CreateTime is now, ts_ms stays, no dead letter", refused.Hits())
 	})
 }
 

@@ -35,11 +35,12 @@ type Forwarder struct {
 	status  *status
 	witness *witness
 	source  *source
+	desk    replayDesk
 
 	// The rest belongs to the sending goroutine.
 	delivery  delivery
 	current   *window // taken from the source and not yet settled
-	again     window  // of a refill
+	again     window  // of a refill or a replay
 	positions positions
 	confirmed uint64 // all through here is in Kafka
 	stalls    int    // clients in a row that were given up because nothing moved
@@ -64,6 +65,7 @@ func New(o Options, b *buffer.Buffer, c *clock.Clock) *Forwarder {
 		witness: newWitness(o),
 	}
 	f.source = newSource(o, b, c, f.maker, f.status)
+	f.desk.call = make(chan struct{}, 1)
 	f.delivery = newDelivery(f)
 	return f
 }
@@ -72,9 +74,11 @@ func New(o Options, b *buffer.Buffer, c *clock.Clock) *Forwarder {
 func (f *Forwarder) Stats() Stats { return f.status.stats(f.maker.topics) }
 
 // Run forwards until ctx ends, and then returns nil within about a second. Any
-// error means that the options can never work. It is ready at once: whether
-// Kafka is there says Stats.
+// error means that the options can never work, or that a client hangs so that
+// only a new process helps. It is ready at once: whether Kafka is there says
+// Stats.
 func (f *Forwarder) Run(ctx context.Context, ready func()) error {
+	defer f.stopReplays()
 	if err := f.o.Validate(); err != nil {
 		return fmt.Errorf("forward: %w", err)
 	}
@@ -106,11 +110,13 @@ func (f *Forwarder) send(ctx context.Context) error {
 		before := f.delivery.moved.Load()
 		c, err := f.connect(ctx)
 		if err == nil {
-			err = f.session(ctx, c)
-			c.close()
+			err = errors.Join(f.session(ctx, c), c.close(ctx))
 		}
-		if ctx.Err() != nil {
-			break
+		switch {
+		case ctx.Err() != nil:
+			return f.stop()
+		case errors.Is(err, errStuck):
+			return fmt.Errorf("forward: %w", err)
 		}
 		f.status.rebuilt.Add(1)
 		f.status.block(f.because(err))
@@ -119,7 +125,7 @@ func (f *Forwarder) send(ctx context.Context) error {
 			try, f.stalls = 1, 0
 		}
 		if errors.Is(err, errStalled) {
-			f.stalls++
+			f.noteStall()
 		}
 		if sleep(ctx, f.o.Backoff(try)) != nil {
 			break
@@ -129,7 +135,7 @@ func (f *Forwarder) send(ctx context.Context) error {
 }
 
 // connect returns a client that found its topics. It tries for ever; the error
-// is that of ctx.
+// is that of ctx, or errStuck.
 func (f *Forwarder) connect(ctx context.Context) (*client, error) {
 	var c *client
 	for try := 1; ; try++ {
@@ -144,12 +150,14 @@ func (f *Forwarder) connect(ctx context.Context) (*client, error) {
 			f.status.block(f.because(err))
 		}
 		if c != nil && isAnswer(err) && classify(err) == rebuild {
-			c.close()
+			if stuck := c.close(ctx); stuck != nil {
+				return nil, stuck
+			}
 			c = nil
 		}
 		if err := sleep(ctx, wait); err != nil {
 			if c != nil {
-				c.close()
+				err = errors.Join(err, c.close(ctx))
 			}
 			return nil, err
 		}
@@ -184,7 +192,19 @@ var errStalled = errors.New("nothing moved for too long")
 
 // stallLimit grows while Kafka stays away, so that a client is not given up
 // every other minute for days.
-func (f *Forwarder) stallLimit() time.Duration { return f.o.Stalled << min(f.stalls, 3) }
+func (f *Forwarder) stallLimit() time.Duration { return f.o.Stalled << min(f.stalls, maxStalls) }
+
+const maxStalls = 3 // doublings
+
+// noteStall counts a client in which nothing moved, and says so for the first of
+// them in a row.
+func (f *Forwarder) noteStall() {
+	if f.stalls == 0 {
+		f.o.Log.Warn("no record got through to kafka; trying with a new client", "after", f.stallLimit())
+	}
+	f.stalls++
+	f.status.stalled.Add(1)
+}
 
 // session sends window after window until the client has to go or ctx ends.
 func (f *Forwarder) session(ctx context.Context, c *client) error {
@@ -198,41 +218,48 @@ func (f *Forwarder) session(ctx context.Context, c *client) error {
 		f.takesAgain()
 	}
 	for {
-		if len(f.positions.refills) > 0 {
-			if err := f.refill(ctx, c); err != nil {
-				return err
-			}
-			continue
+		var err error
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case len(f.positions.refills) > 0:
+			err = f.refill(ctx, c)
+		case f.current != nil:
+			err = f.settle(ctx, c)
+		default:
+			err = f.next(ctx, c)
 		}
-		if err := f.next(ctx, c); err != nil {
-			return err
-		}
-		if f.current == nil {
-			continue // there is something to refill
-		}
-		if err := f.settle(ctx, c); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// next makes sure that there is a window to send. While it waits, it looks after
-// a Kafka that was away; it may return without a window when it found something
-// to refill.
+// next waits for something to do, and takes the window when it is one. While it
+// waits, it looks after a Kafka that was away.
 func (f *Forwarder) next(ctx context.Context, c *client) error {
-	for f.current == nil {
-		select {
-		case f.current = <-f.source.ready:
-		case <-f.witness.wake:
-			if err := f.lookForRewind(ctx, c, nil); err != nil {
-				return err
-			}
-			if len(f.positions.refills) > 0 {
-				return nil
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if job := f.desk.take(); job != nil {
+		return f.takeTurns(ctx, c, job)
+	}
+	select {
+	case f.current = <-f.source.ready:
+	case <-f.desk.call:
+	case <-f.witness.wake:
+		return f.lookForRewind(ctx, c, nil)
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// takeTurns sends one window of a replay and lets a new one, if there is any,
+// come next.
+func (f *Forwarder) takeTurns(ctx context.Context, c *client, job *replay) error {
+	if err := f.replayWindow(ctx, c, job); err != nil {
+		return err
+	}
+	select {
+	case f.current = <-f.source.ready:
+	default:
 	}
 	return nil
 }

@@ -59,6 +59,7 @@ func TestThreeDaysWithoutKafka(t *testing.T) {
 		if n := r.log.count("msg="); n > 12 {
 			t.Errorf("%d lines in three days", n)
 		}
+		proved(t, "kafka away for 72 hours", "%d readings complete and in order, %d lines", last, r.log.count("msg="))
 	})
 }
 
@@ -107,15 +108,15 @@ func TestLeadersMove(t *testing.T) {
 		r.options.Linger = time.Millisecond
 		r.start()
 		var last uint64
-		for range 100 {
-			for d := range 7 {
-				last = r.put(fmt.Sprintf("device-%d", d), 3)
-			}
+		const moves = 600 // a minute of them
+		for range moves {
+			last = r.putMixed(14, 7)
 			r.kafka.ShufflePartitionLeaders()
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 		r.await(last)
 		wantComplete(t, last, r.topic(readings))
+		proved(t, "kafka leaders", "moved %d times in a minute, %d readings complete and in order", moves, last)
 	})
 }
 

@@ -77,6 +77,8 @@ const (
 	idleTimeout = 9 * time.Minute
 	// How long a flush may hang before it counts as "does not take records".
 	patience = 5 * time.Second
+	// How long a client that is given up may take to end.
+	closeTimeout = time.Minute
 	// Shutdown is a crash with manners: what is in flight gets this long.
 	stopTimeout = 800 * time.Millisecond
 )

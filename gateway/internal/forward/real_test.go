@@ -295,6 +295,38 @@ func TestRealKafkaRefusesWhatItTookBefore(t *testing.T) {
 	wantSequence(t, r.topic(r.options.Topics.DeadLetter), 51)
 }
 
+// A broker of today minds a time that is more than an hour ahead, and its owner has
+// made it mind old ones. Only the time of the record changes.
+func TestRealKafkaRefusesATime(t *testing.T) {
+	k := realKafka(t)
+	r := newRealRig(t, k)
+	topics := r.options.Topics
+	strict := map[string]*string{"message.timestamp.after.max.ms": kadm.StringPtr("3600000"), "message.timestamp.before.max.ms": kadm.StringPtr("86400000")}
+	if _, err := k.admin(t).CreateTopics(t.Context(), 1, 1, strict, topics.Readings, topics.Events, topics.DeadLetter); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	now := time.Now()
+	for _, off := range []time.Duration{24 * time.Hour, -48 * time.Hour, 0} {
+		e := r.reading("washer", 1)
+		e.Taken.Wall = now.Add(off).UnixMilli()
+		r.store(e)
+	}
+	last := r.put("washer", 47)
+	r.await(last)
+	all := r.topic(topics.Readings)
+	wantSequence(t, all, upTo(50)...)
+	for i, off := range []time.Duration{24 * time.Hour, -48 * time.Hour} {
+		if d := all[i].Timestamp.Sub(now).Abs(); d > time.Minute || all[i].Fields["ts_ms"] != float64(now.Add(off).UnixMilli()) {
+			t.Errorf("number %d has CreateTime %v and ts_ms %v, want now and %v ago", i+1, all[i].Timestamp, all[i].Fields["ts_ms"], -off)
+		}
+	}
+	if n := len(r.topic(topics.DeadLetter)); n > 0 {
+		t.Errorf("%d dead letters for a time", n)
+	}
+	proved(t, "real kafka refuses a time", "a day ahead and two days back among 50 readings, all there in order")
+}
+
 // The server dies and loses the end of a log that it had confirmed. It is filled
 // again without anybody doing anything.
 func TestRealKafkaLosesItsPageCache(t *testing.T) {

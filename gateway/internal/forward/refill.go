@@ -19,21 +19,16 @@ func (f *Forwarder) refill(ctx context.Context, c *client) error {
 	f.status.set(Refilling)
 	defer f.status.set(Idle)
 	from := f.positions.refillFrom()
-	part, err := f.buffer.Read(from, f.o.MaxWindowRecords, f.o.MaxWindowBytes)
-	switch {
-	case errors.Is(err, buffer.ErrClosed):
-		<-ctx.Done()
-		return context.Cause(ctx)
-	case err != nil:
-		f.o.Log.Error("buffer cannot be read for the refill; trying again", "from", from, "error", err)
-		return sleep(ctx, f.o.Backoff(1))
+	part, err := f.readAgain(ctx, from, f.o.MaxWindowRecords)
+	if err != nil {
+		return err
 	}
 	w := &f.again
 	switch {
 	case part.Gap != nil:
 		f.replayGap(w, *part.Gap)
 	case len(part.Records) > 0:
-		f.replay(c, w, part)
+		f.replay(w, part, func(it *item) bool { return f.isLacking(c, it) })
 	default:
 		// The card has lost the end of what it had, and begun a new stream
 		// with other numbers; the buffer has said so.
@@ -58,8 +53,27 @@ func (f *Forwarder) refill(ctx context.Context, c *client) error {
 	return nil
 }
 
-// replay fills w with those records of part that a partition lacks.
-func (f *Forwarder) replay(c *client, w *window, part buffer.Window) {
+// readAgain reads records that have left before, and tries until it can.
+func (f *Forwarder) readAgain(ctx context.Context, from uint64, maxRecords int) (buffer.Window, error) {
+	for failing := false; ; failing = true {
+		part, err := f.buffer.Read(from, maxRecords, f.o.MaxWindowBytes)
+		switch {
+		case err == nil:
+			return part, nil
+		case errors.Is(err, buffer.ErrClosed):
+			<-ctx.Done()
+			return buffer.Window{}, context.Cause(ctx)
+		case !failing:
+			f.o.Log.Error("buffer cannot be read to send records again; trying again", "from", from, "error", err)
+		}
+		if err := sleep(ctx, f.o.Backoff(1)); err != nil {
+			return buffer.Window{}, err
+		}
+	}
+}
+
+// replay fills w with those records of part that are wanted.
+func (f *Forwarder) replay(w *window, part buffer.Window, wanted func(*item) bool) {
 	w.reset(part.Stream, part.First)
 	for i, stored := range part.Records {
 		number := part.First + uint64(i)
@@ -75,7 +89,9 @@ func (f *Forwarder) replay(c *client, w *window, part buffer.Window) {
 			s.quality = max(e.Quality, q)
 			f.maker.add(w, s, e)
 		}
-		f.keepIfLacking(c, w, number)
+		if newest := len(w.items) - 1; !wanted(&w.items[newest]) {
+			w.items = w.items[:newest]
+		}
 	}
 	w.last = part.First + uint64(len(part.Records)) - 1
 }
@@ -97,14 +113,10 @@ func (f *Forwarder) replayGap(w *window, g buffer.Gap) {
 	f.status.gaps.Add(1)
 }
 
-// keepIfLacking takes the last item of w away again unless its partition needs
-// it.
-func (f *Forwarder) keepIfLacking(c *client, w *window, number uint64) {
-	it := &w.items[len(w.items)-1]
+// isLacking reports whether the partition of it needs it.
+func (f *Forwarder) isLacking(c *client, it *item) bool {
 	l := lane{it.record.Topic, partitionOf(&it.record, c.facts[it.record.Topic].partitions)}
-	if !f.positions.lacks(l, number) {
-		w.items = w.items[:len(w.items)-1]
-	}
+	return f.positions.lacks(l, it.number)
 }
 
 // partitionOf is the client's own choice of a partition.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -140,7 +141,7 @@ func spans(want map[lane][]placed, logs map[lane]log) map[lane]span {
 	parts := map[lane]span{}
 	for l, records := range want {
 		log := logs[l]
-		s := span{from: log.end, to: log.start - 1}
+		s := span{from: math.MaxInt64, to: math.MinInt64} // nothing; the extent of a lying log proves nothing
 		for _, r := range records {
 			if r.offset >= log.start && r.offset < log.end {
 				s.from, s.to = min(s.from, r.offset), max(s.to, r.offset)
@@ -197,6 +198,13 @@ func (f *Forwarder) rewound(ctx context.Context, r rewind, w *window) error {
 	if r.moved {
 		missing.lane = wholeTopic(r.lane)
 	}
+	f.replayLost()
+	if from > to {
+		// Only what had been sent again is lost again; the first copies lie
+		// before the cut.
+		f.write()
+		return nil
+	}
 	f.positions.addRefill(missing)
 	f.write()
 	f.tellRewound(r, missing)
@@ -206,7 +214,7 @@ func (f *Forwarder) rewound(ctx context.Context, r rewind, w *window) error {
 func (f *Forwarder) tellRewound(r rewind, missing refill) {
 	f.status.rewound.Add(1)
 	confirmed := r.records[r.lost[0]].offset
-	f.o.Log.Warn("kafka lost records that it had confirmed; sending them again",
+	f.o.Log.Warn("kafka lost records that it had confirmed; sending them again", "event", "kafka_rewound",
 		"topic", r.lane.topic, "partition", r.lane.partition, "confirmed", confirmed, "end", r.log.end, "from", missing.next, "to", missing.to)
 	f.o.Event(reading.Event{Type: reading.KafkaRewound, Fields: []reading.Field{
 		{Name: "topic", Value: r.lane.topic},

@@ -263,6 +263,7 @@ func TestRecreatedTopicIsRefilled(t *testing.T) {
 			})
 		}
 	}
+	proved(t, "kafka topic made again", "with as many partitions, more and fewer, while the gateway runs and while it does not: 8 times 40 readings refilled")
 }
 
 // Power goes again and again while what was lost is sent again.

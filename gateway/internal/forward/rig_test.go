@@ -1,8 +1,8 @@
 package forward_test
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -43,6 +44,9 @@ type rig struct {
 	stop          func()
 	// patience is how long until waits: an hour in a bubble passes at once.
 	patience time.Duration
+	wrap     func(net.Conn) net.Conn // each connection to Kafka; nil: as it is
+	rightTLS *tls.Config             // for a test that begins with a wrong one
+	mayEnd   string                  // what forward may say when it ends by itself; "": it may not
 
 	synced sync.Mutex   // of the board's clock; locked: not synchronised
 	behind atomic.Int64 // by how much it is, while it is not
@@ -52,6 +56,7 @@ type rig struct {
 	cut    bool // the network is down
 	conns  []net.Conn
 	muted  *atomic.Bool // of the present connections
+	ended  error        // what forward ended with
 }
 
 var place = reading.Place{Gateway: "pi1", Site: "home"}
@@ -104,6 +109,9 @@ func (r *rig) dial(ctx context.Context, network, address string) (net.Conn, erro
 	}
 	if err != nil {
 		return nil, refused
+	}
+	if r.wrap != nil {
+		conn = r.wrap(conn)
 	}
 	conn = &mutedConn{Conn: conn, muted: r.muted}
 	r.conns = append(r.conns, conn)
@@ -210,8 +218,14 @@ func (r *rig) run() {
 	} {
 		ready := make(chan struct{})
 		group.Go(func() {
-			if err := run(ctx, sync.OnceFunc(func() { close(ready) })); err != nil {
+			err := run(ctx, sync.OnceFunc(func() { close(ready) }))
+			if err != nil && (name != "forward" || r.mayEnd == "" || !strings.Contains(err.Error(), r.mayEnd)) {
 				r.t.Errorf("%s ends with %v, want nil", name, err)
+			}
+			if name == "forward" {
+				r.mu.Lock()
+				r.ended = err
+				r.mu.Unlock()
 			}
 		})
 		<-ready
@@ -296,46 +310,6 @@ func (r *rig) until(what string, ok func(forward.Stats) bool) {
 	}
 }
 
-// A logBook keeps log lines for a look at what a person would read.
-type logBook struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (l *logBook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-func (l *logBook) WithAttrs([]slog.Attr) slog.Handler               { return l }
-func (l *logBook) WithGroup(string) slog.Handler                    { return l }
-
-func (l *logBook) Handle(ctx context.Context, r slog.Record) error {
-	var b bytes.Buffer
-	err := slog.NewTextHandler(&b, nil).Handle(ctx, r)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, strings.TrimSpace(b.String()))
-	return err
-}
-
-func (l *logBook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
-}
-
-// count returns how many lines hold all of the given texts.
-func (l *logBook) count(texts ...string) int {
-	n := 0
-	for line := range strings.SplitSeq(l.String(), "\n") {
-		all := line != ""
-		for _, text := range texts {
-			all = all && strings.Contains(line, text)
-		}
-		if all {
-			n++
-		}
-	}
-	return n
-}
-
 // restartKafka closes the cluster, lets change touch its files, and starts it
 // again.
 func (r *rig) restartKafka(change func(), opts ...kfake.Opt) {
@@ -381,6 +355,23 @@ func (r *rig) foreign(topic string, n int) {
 		})
 	}
 	if err := cl.Flush(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// addPartitions raises the number of partitions of a topic.
+func (r *rig) addPartitions(topic string, to int32) {
+	r.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.options.Brokers...), kgo.Dialer(r.net.DialContext))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer cl.Close()
+	res, err := kadm.NewClient(cl).UpdatePartitions(context.Background(), int(to), topic)
+	if err == nil {
+		err = res.Error()
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 }

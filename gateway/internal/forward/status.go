@@ -21,6 +21,7 @@ const (
 	Holding   State = "holding"           // records wait until their time is known
 	Waiting   State = "waiting for kafka" // Kafka does not take records; they are kept
 	Refilling State = "refilling"         // what Kafka lost is sent again
+	Replaying State = "replaying"         // confirmed records are sent again because somebody asked for it
 )
 
 // Stats is a snapshot for status and metrics. Counts are since the start of
@@ -29,14 +30,18 @@ type Stats struct {
 	State State
 	Since time.Time
 
-	Forwarded    map[string]uint64 // records that Kafka confirmed, by topic
-	Replayed     uint64            // those of them that were sent again
-	DeadLettered uint64            // records that Kafka refused for good
-	GivenUp      uint64            // refused even as a dead letter; a gap event says so
-	Gaps         uint64            // gap events sent
-	Retries      uint64            // sendings after a refusal
-	Rebuilt      uint64            // clients given up for a new one
-	Rewound      uint64            // partitions found to have lost confirmed records
+	Forwarded map[string]uint64 // records that Kafka confirmed, by topic
+	// Readings that Kafka confirmed, by source: at most 64 of them, and "other".
+	ForwardedBySource map[string]uint64
+
+	Replayed     uint64 // those of them that were sent again
+	DeadLettered uint64 // records that Kafka refused for good
+	GivenUp      uint64 // refused even as a dead letter; a gap event says so
+	Gaps         uint64 // gap events sent
+	Retries      uint64 // sendings after a refusal
+	Rebuilt      uint64 // clients given up for a new one
+	Stalled      uint64 // those of them in which nothing moved
+	Rewound      uint64 // partitions found to have lost confirmed records
 
 	InFlight  int    // records in the window under way
 	Confirmed uint64 // last number that Kafka confirmed with all before it
@@ -53,7 +58,7 @@ type status struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	state   State     // of the sender: Idle, Sending or Refilling
+	state   State     // of the sender: Idle, Sending, Refilling or Replaying
 	since   time.Time // of the state that is shown
 	held    bool      // the next record must not leave yet
 	blocked time.Time // since when Kafka does not take records; zero: it does
@@ -65,9 +70,11 @@ type status struct {
 	prepared  []clock.Instant
 	heldSince clock.Instant
 
-	forwarded                                      [topicCount]atomic.Uint64
-	replayed, deadLettered, givenUp, gaps          atomic.Uint64
-	retries, rebuilt, rewound, inFlight, confirmed atomic.Uint64
+	forwarded                             [topicCount]atomic.Uint64
+	replayed, deadLettered, givenUp, gaps atomic.Uint64
+	retries, rebuilt, stalled, rewound    atomic.Uint64
+	inFlight, confirmed                   atomic.Uint64
+	sources                               sourceTally
 }
 
 func newStatus(log *slog.Logger) *status {
@@ -149,7 +156,7 @@ func (s *status) block(cause error) {
 	if said {
 		return
 	}
-	attrs := []slog.Attr{slog.Any("error", cause)}
+	attrs := []slog.Attr{slog.String("event", "kafka_unreachable"), slog.Any("error", cause)}
 	if advice != "" {
 		attrs = append(attrs, slog.String("do", advice))
 	}
@@ -164,7 +171,7 @@ func (s *status) unblock(kept uint64) {
 		s.blocked, s.err, s.said = time.Time{}, nil, nil
 	})
 	if !since.IsZero() {
-		s.log.Info("kafka takes records again", "records", kept, "after", time.Since(since).Round(time.Second))
+		s.log.Info("kafka takes records again", "event", "kafka_back", "records", kept, "after", time.Since(since).Round(time.Second))
 	}
 }
 
@@ -179,16 +186,18 @@ func (s *status) stats(topics [topicCount]string) Stats {
 	defer s.mu.Unlock()
 	st := Stats{
 		State: s.shown(), Since: s.since,
-		Forwarded:    make(map[string]uint64, topicCount),
-		Replayed:     s.replayed.Load(),
-		DeadLettered: s.deadLettered.Load(),
-		GivenUp:      s.givenUp.Load(),
-		Gaps:         s.gaps.Load(),
-		Retries:      s.retries.Load(),
-		Rebuilt:      s.rebuilt.Load(),
-		Rewound:      s.rewound.Load(),
-		InFlight:     int(s.inFlight.Load()),
-		Confirmed:    s.confirmed.Load(),
+		Forwarded:         make(map[string]uint64, topicCount),
+		ForwardedBySource: s.sources.now(),
+		Replayed:          s.replayed.Load(),
+		DeadLettered:      s.deadLettered.Load(),
+		GivenUp:           s.givenUp.Load(),
+		Gaps:              s.gaps.Load(),
+		Retries:           s.retries.Load(),
+		Rebuilt:           s.rebuilt.Load(),
+		Stalled:           s.stalled.Load(),
+		Rewound:           s.rewound.Load(),
+		InFlight:          int(s.inFlight.Load()),
+		Confirmed:         s.confirmed.Load(),
 	}
 	switch {
 	case len(s.prepared) > 0:
@@ -207,6 +216,9 @@ func (s *status) stats(topics [topicCount]string) Stats {
 
 // count adds up what was confirmed.
 func (s *status) count(items []item, topics [topicCount]string) {
+	s.sources.mu.Lock()
+	defer s.sources.mu.Unlock()
+	defer s.sources.settle()
 	for i := range items {
 		it := &items[i]
 		if !it.confirmed() {
@@ -217,6 +229,9 @@ func (s *status) count(items []item, topics [topicCount]string) {
 		}
 		if it.stage == deadLetter || it.stage == truncated {
 			s.deadLettered.Add(1)
+		}
+		if it.record.Topic == topics[readingsTopic] {
+			s.sources.count(it.record.Value)
 		}
 		for topic, name := range topics {
 			if it.record.Topic == name {
