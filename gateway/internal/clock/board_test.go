@@ -103,6 +103,13 @@ func (b *board) set() {
 	b.synced.Store(true)
 }
 
+// step is what a person with date -s does: the kernel takes its word back that
+// the clock is synchronised.
+func (b *board) step(wrong time.Duration) {
+	b.synced.Store(false)
+	b.wrong.Store(int64(wrong))
+}
+
 func (b *board) note(e reading.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,7 +7,9 @@
 // it with which a record leaves.
 //
 // It guarantees: what was taken while the clock was synchronised keeps its own
-// time; what was taken before that in the same boot gets the true one, once the
+// time, and a wall clock that somebody steps afterwards is not believed until it
+// is synchronised again: until then time runs on from where it was known. What
+// was taken before that in the same boot gets the true one, once the
 // clock has been set, or leaves marked uncertain after a bounded wait; and the
 // answer for one Instant, once given, is the same for ever: after the clock was
 // set, after steps of it, after restarts and power cuts. What the answers rest
@@ -46,6 +48,7 @@ type Options struct {
 	Wall         func() time.Time     // default: time.Now
 	Boottime     func() time.Duration // default: CLOCK_BOOTTIME
 	Synchronised func() bool          // default: adjtimex, or timesyncd's flag file
+	Disciplined  func() bool          // whether NTP has the clock in hand now; default: Synchronised, or adjtimex alone
 	NetworkUp    func() bool          // default: any interface but loopback has a routable address
 	Sync         func(*os.File) error // default: (*os.File).Sync
 
@@ -67,6 +70,8 @@ type Clock struct {
 	stored      table
 	current     boot  // what should be on the card about this boot
 	stated      int64 // wall minus boottime while not synchronised, as last seen
+	steady      int64 // wall minus boottime as last believed, once synchronised
+	doubts      int   // looks in a row at a wall clock that is not believed
 	opened      time.Duration
 	polled      time.Duration // boottime of the last look at the network
 	networkTime time.Duration
@@ -79,6 +84,7 @@ type Clock struct {
 // A view is what answers rest on. It is replaced whole, never changed.
 type view struct {
 	synced  bool
+	steady  int64 // wall minus boottime, if synced
 	facts   map[uint32]facts
 	changed chan struct{}
 }
@@ -133,6 +139,9 @@ func Open(o Options) (*Clock, error) {
 	if c.current.Stated != nil {
 		c.stated = *c.current.Stated
 	}
+	if c.current.Offset != nil {
+		c.steady = c.current.steady()
+	}
 	c.view.Store(&view{changed: make(chan struct{})})
 	c.step()
 	return c, nil
@@ -152,8 +161,14 @@ func (o Options) withDefaults() Options {
 	if o.Boottime == nil {
 		o.Boottime = boottime(time.Now())
 	}
+	if o.Disciplined == nil {
+		o.Disciplined = o.Synchronised
+	}
 	if o.Synchronised == nil {
 		o.Synchronised = synchronised
+	}
+	if o.Disciplined == nil {
+		o.Disciplined = disciplined
 	}
 	if o.NetworkUp == nil {
 		o.NetworkUp = networkUp
@@ -172,11 +187,15 @@ func (o Options) withDefaults() Options {
 
 // Now states the present moment.
 func (c *Clock) Now() Instant {
-	i := Instant{Boot: c.boot, Synced: c.view.Load().synced}
+	v := c.view.Load()
+	i := Instant{Boot: c.boot, Synced: v.synced}
 	i.Boottime = c.o.Boottime().Milliseconds()
 	i.Wall = c.o.Wall().UnixMilli()
-	if !i.Synced {
+	switch {
+	case !v.synced:
 		i.Wall = max(i.Wall, c.floor.Load().at(i.Boottime))
+	case !c.o.Trust && distance(i.Wall-i.Boottime, v.steady) > maxSlip:
+		i.Wall = i.Boottime + v.steady
 	}
 	return i
 }
@@ -193,20 +212,8 @@ func (c *Clock) SetFloor(wall int64) {
 // Uncertain. While ok is false it must not leave yet and t is a guess; once ok
 // is true, the answer for i never changes.
 func (c *Clock) Resolve(i Instant) (t time.Time, q reading.Quality, ok bool) {
-	wall := time.UnixMilli(i.Wall).UTC()
-	if i.Synced {
-		return wall, reading.Good, true
-	}
-	known := c.view.Load().facts[i.Boot]
-	switch {
-	case i.Boottime < known.before:
-		return wall, reading.Uncertain, true
-	case known.offset != nil:
-		return time.UnixMilli(i.Boottime + *known.offset).UTC(), reading.Good, true
-	default:
-		// A boot that is over will never be synchronised any more.
-		return wall, reading.Uncertain, i.Boot != c.boot
-	}
+	// A boot that is over will never be synchronised any more.
+	return resolve(c.view.Load().facts[i.Boot], i, i.Boot == c.boot)
 }
 
 // Trusted returns the present wall clock and whether it is known to be right.

@@ -10,6 +10,16 @@ import (
 const (
 	pollEvery = time.Second
 
+	// A synchronised wall clock may run away from CLOCK_BOOTTIME by maxSlip
+	// between two looks: NTP daemons slew by less than a tenth of a second each
+	// second, and a look may be late. What is more is a step. What is less than
+	// minSlip is not worth a write to the card.
+	maxSlip = 1000 // ms
+	minSlip = maxSlip / 4
+
+	// A daemon that steps the clock says so within this many looks.
+	patientLooks = 5
+
 	// How far ahead the mark of what leaves uncorrected is set. What is taken
 	// before the mark will not be corrected, so it is short at first; it grows
 	// because each step is a write to the card, for as long as there is no NTP.
@@ -28,7 +38,7 @@ func (c *Clock) Run(ctx context.Context, ready func()) error {
 	c.tell()
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
-	for !c.settled() {
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -37,8 +47,6 @@ func (c *Clock) Run(ctx context.Context, ready func()) error {
 			c.tell()
 		}
 	}
-	<-ctx.Done()
-	return nil
 }
 
 // settled: all that this boot can bring is known and stored.
@@ -46,6 +54,9 @@ func (c *Clock) settled() bool { return c.storeErr == nil && c.current.Offset !=
 
 // step takes one look around and stores what follows from it.
 func (c *Clock) step() {
+	if c.view.Load().synced && c.settled() && !c.follow() {
+		return
+	}
 	boottime := c.o.Boottime()
 	network := c.watchNetwork(boottime)
 	switch {
@@ -55,6 +66,7 @@ func (c *Clock) step() {
 	case c.o.Trust || c.o.Synchronised():
 		offset := c.o.Wall().UnixMilli() - c.o.Boottime().Milliseconds()
 		c.current.Offset = &offset
+		c.steady = offset
 		// A mark that could not be stored let nothing out.
 		c.current.Before = c.stored.find(c.o.BootID).Before
 	default:
@@ -151,7 +163,7 @@ func (c *Clock) publish(network bool) {
 	old := c.view.Load()
 	// Stating needs no stored fact, unlike resolving: what is taken from now on
 	// keeps its own time.
-	next := &view{synced: c.current.Offset != nil, facts: c.stored.facts(), changed: old.changed}
+	next := &view{synced: c.current.Offset != nil, steady: c.steady, facts: c.stored.facts(), changed: old.changed}
 	known := next.facts[c.boot]
 	before := old.facts[c.boot]
 	if known.before != before.before || (known.offset != nil) != (before.offset != nil) {

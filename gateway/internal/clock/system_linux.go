@@ -33,10 +33,26 @@ func boottime(time.Time) func() time.Duration {
 // daemons clear it), or systemd-timesyncd left its flag. The flag is asked too
 // because a sandbox may forbid adjtimex.
 func synchronised() bool {
-	var t unix.Timex
-	if _, err := unix.Adjtimex(&t); err == nil && t.Status&unix.STA_UNSYNC == 0 {
-		return true
+	says, known := kernelSays()
+	return says && known || flagged()
+}
+
+// disciplined is the kernel's present word. The flag stays for the whole boot
+// and counts only where the kernel must not be asked.
+func disciplined() bool {
+	if says, known := kernelSays(); known {
+		return says
 	}
+	return flagged()
+}
+
+func kernelSays() (synchronised, known bool) {
+	var t unix.Timex
+	_, err := unix.Adjtimex(&t)
+	return t.Status&unix.STA_UNSYNC == 0, err == nil
+}
+
+func flagged() bool {
 	_, err := os.Stat("/run/systemd/timesync/synchronized")
 	return err == nil
 }

@@ -15,3 +15,6 @@ func boottime(start time.Time) func() time.Duration {
 // synchronised says no: where the system does not tell, trust has to be asked
 // for.
 func synchronised() bool { return false }
+
+// disciplined says no, for the same reason.
+func disciplined() bool { return false }

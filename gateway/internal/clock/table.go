@@ -31,12 +31,22 @@ type boot struct {
 	ID     string `json:"id"`
 	Stated *int64 `json:"stated_ms,omitempty"` // wall minus boottime with which it began, if that was unsynchronised
 	Offset *int64 `json:"offset_ms,omitempty"` // wall minus boottime at the first synchronisation
+	Steady *int64 `json:"steady_ms,omitempty"` // wall minus boottime as last believed, if that is no longer Offset
 	Before int64  `json:"uncorrected_before_ms,omitempty"`
+}
+
+// steady is what a synchronised boot takes for right after a restart of the
+// program.
+func (b boot) steady() int64 {
+	if b.Steady != nil {
+		return *b.Steady
+	}
+	return *b.Offset
 }
 
 func (b boot) equal(other boot) bool {
 	return b.Number == other.Number && b.ID == other.ID && b.Before == other.Before &&
-		same(b.Stated, other.Stated) && same(b.Offset, other.Offset)
+		same(b.Stated, other.Stated) && same(b.Offset, other.Offset) && same(b.Steady, other.Steady)
 }
 
 func same(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
