@@ -13,6 +13,9 @@ import (
 
 type bufferCommand struct {
 	Status    bufferStatusCommand `cmd:"" help:"What is on the card and how long it lasts."`
+	Peek      bufferPeekCommand   `cmd:"" help:"Show the newest records, or the oldest unsent ones."`
+	Export    bufferExportCommand `cmd:"" help:"Write records as JSON lines or as a table."`
+	Replay    bufferReplayCommand `cmd:"" help:"Send confirmed records to Kafka again, with the same ids and marked as replayed."`
 	Fsck      fsckCommand         `cmd:"" help:"Check every file of the buffer; changes nothing."`
 	CheckFile checkFileCommand    `cmd:"" name:"check-file" hidden:"" help:"Check one file; the gateway runs this in a process of its own."`
 }

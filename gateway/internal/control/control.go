@@ -1,20 +1,24 @@
 // Package control is the unix socket between the running service and its
 // commands.
 //
-// It guarantees that every local user may look and nobody may change anything
-// through it: it serves GET requests only. It does not know what is asked; the
-// program hands it an http.Handler.
+// It guarantees that every local user may look (GET) and only root, the service's
+// own user and the group plantgate may change anything (POST), by what the kernel
+// says of the caller. It does not know what is asked; the program hands it an
+// http.Handler.
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -59,9 +63,10 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers GET requests on l until ctx ends. Streams end with it.
+// Serve answers requests on l until ctx ends: GET for everybody, POST for those
+// who may change things. Streams end with it.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	return serve(ctx, l, readOnly(h))
+	return serve(ctx, l, guard(h, findGroup))
 }
 
 // ServeHTTP is Serve for the service's TCP address, with any method.
@@ -76,6 +81,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withConnection,
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
@@ -85,24 +91,24 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-func readOnly(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			http.Error(w, "this socket is for looking only", http.StatusMethodNotAllowed)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
 // ErrNotRunning means that no gateway answers on the socket.
 var ErrNotRunning = errors.New("no running gateway answers")
 
 // Get asks the gateway behind the first of paths that answers. The caller
 // closes the body.
 func Get(ctx context.Context, resource string, paths ...string) (*http.Response, error) {
+	return first(ctx, http.MethodGet, resource, paths)
+}
+
+// Post is Get for what changes something. ErrNotAllowed: the caller may only
+// look.
+func Post(ctx context.Context, resource string, paths ...string) (*http.Response, error) {
+	return first(ctx, http.MethodPost, resource, paths)
+}
+
+func first(ctx context.Context, method, resource string, paths []string) (*http.Response, error) {
 	for _, path := range paths {
-		resp, err := get(ctx, resource, path)
+		resp, err := ask(ctx, method, resource, path)
 		if errors.Is(err, ErrNotRunning) {
 			continue
 		}
@@ -111,7 +117,7 @@ func Get(ctx context.Context, resource string, paths ...string) (*http.Response,
 	return nil, fmt.Errorf("%w on %v", ErrNotRunning, paths)
 }
 
-func get(ctx context.Context, resource, path string) (*http.Response, error) {
+func ask(ctx context.Context, method, resource, path string) (*http.Response, error) {
 	c := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -119,7 +125,7 @@ func get(ctx context.Context, resource, path string) (*http.Response, error) {
 			return d.DialContext(ctx, "unix", path)
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://plantgate"+resource, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://plantgate"+resource, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", path, err)
 	}
@@ -132,7 +138,20 @@ func get(ctx context.Context, resource, path string) (*http.Response, error) {
 		return nil, fmt.Errorf("ask %s: %w", path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("ask %s for %s: %s", path, resource, resp.Status), resp.Body.Close())
+		return nil, errors.Join(refusal(resp), resp.Body.Close())
 	}
 	return resp, nil
+}
+
+// refusal is what the gateway said instead of answering.
+func refusal(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusForbidden:
+		return ErrNotAllowed
+	case http.StatusNotFound:
+		return errors.New("the running gateway does not know this command: restart it, it is of another version")
+	}
+	const longest = 1 << 10
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, longest)) // the status alone has to do, then
+	return errors.New(cmp.Or(strings.TrimSpace(string(text)), resp.Status))
 }

@@ -27,6 +27,11 @@ func shortDir(t *testing.T) string {
 
 func serve(t *testing.T, path string) {
 	t.Helper()
+	serveBy(t, path, control.Serve)
+}
+
+func serveBy(t *testing.T, path string, serve func(context.Context, net.Listener, http.Handler) error) {
+	t.Helper()
 	l, err := control.Listen(path)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +39,7 @@ func serve(t *testing.T, path string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		done <- control.Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done <- serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/missing" {
 				http.NotFound(w, r)
 				return
@@ -67,18 +72,35 @@ func TestCommandReachesTheService(t *testing.T) {
 	}
 }
 
-func TestSocketIsForLookingOnly(t *testing.T) {
+func TestSocketKnowsGetAndPostOnly(t *testing.T) {
 	path := control.Path(shortDir(t), "unused")
 	serve(t, path)
 	c := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
 	defer c.CloseIdleConnections()
-	resp, err := c.Post("http://plantgate/status", "text/plain", strings.NewReader("x"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://plantgate/status", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("POST: got %s", resp.Status)
+		t.Errorf("DELETE: got %s", resp.Status)
+	}
+}
+
+func TestServiceMayChangeThingsItself(t *testing.T) {
+	path := control.Path(shortDir(t), "unused")
+	serve(t, path)
+	resp, err := control.Post(t.Context(), "/change", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "here is /change" {
+		t.Errorf("got %q, %v", body, err)
 	}
 }
 
