@@ -30,6 +30,7 @@ var marks = []int{50, 80, 95} // percent of Limit
 
 // watchFilling tells of marks that were passed. The caller holds b.keeping.
 func (b *Buffer) watchFilling() {
+	roomy := b.roomy()
 	b.mu.Lock()
 	unsent := b.unsentBytes()
 	percent := int(unsent * 100 / b.o.Limit)
@@ -39,7 +40,7 @@ func (b *Buffer) watchFilling() {
 	switch {
 	case f.rises(percent):
 		notice.Kind, notice.Percent = Filling, f.mark
-	case f.full && !f.refusing && percent < freeBelow:
+	case f.full && !f.refusing && percent < freeBelow && roomy:
 		f.full = false
 		notice.Kind = Free
 	}
@@ -47,6 +48,21 @@ func (b *Buffer) watchFilling() {
 	if notice.Kind != "" {
 		b.o.Notify(notice)
 	}
+}
+
+// roomy reports whether the next segment fits without giving up records. While
+// they are given up the buffer stays full, however little it holds: others may
+// have the card, and of a small limit one segment is more than a tenth. The
+// caller holds b.keeping.
+func (b *Buffer) roomy() bool {
+	b.mu.Lock()
+	announced, confirmed := b.fill.full, len(b.confirmedSegments())
+	b.mu.Unlock()
+	if !announced || confirmed > 0 {
+		return true
+	}
+	short, err := b.lacking(0)
+	return err == nil && short == ""
 }
 
 // rises moves the mark and says whether it went up.

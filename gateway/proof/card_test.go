@@ -105,15 +105,25 @@ func TestFullCardRefusesUntilThereIsRoom(t *testing.T) {
 	if !strings.Contains(p.log.String(), "the buffer is full") {
 		t.Errorf("the log does not say that the buffer is full:\n%s", p.log.String())
 	}
+	// The windows of those devices are full of messages that wait for room; one
+	// that comes now is told by the end of its connection.
+	late := &device{name: "late", version: 4, qos: 1, window: 1}
+	finishLate := background(t, s, []*device{late})
+	eventually(t, 20*time.Second, "a client turned away", func() bool {
+		r, ok := s.status()
+		return ok && r.MQTT.Refused["message"] > 0
+	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitStatus(time.Minute, "room again", func(r report) bool { return !r.Buffer.Full })
 	finish()
+	finishLate()
 	brokers := fakeKafkaAt(t, address)
 	s.awaitForwarded(2 * time.Minute)
 	l := book(t, readBack(t, brokers, readingsTopic))
 	connections := 0
+	devices = append(devices, late)
 	for _, d := range devices {
 		l.hold(d)
 		connections += d.connections

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,8 +58,14 @@ type demo struct {
 	mqtt, kafka, healthz string
 }
 
+// starting is held while a demo looks for free ports: another one that starts
+// at the same moment would find the same.
+var starting sync.Mutex
+
 func startDemo(t *testing.T, dir string) *demo {
 	t.Helper()
+	starting.Lock()
+	defer starting.Unlock()
 	d := &demo{t: t, dir: dir, process: launch(t, plainProgram(t), nil, "demo", "--data-dir", dir)}
 	greeting := regexp.MustCompile(`(?s)MQTT broker +(\S+).*Kafka +(\S+).*health +(http\S+).*Ctrl-C stops it`)
 	eventually(t, time.Minute, "the demo greets", func() bool {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,6 +98,14 @@ func fakeKafka(t *testing.T) (bootstrap string) {
 // it in vain.
 func fakeKafkaAt(t *testing.T, address string) (bootstrap string) {
 	t.Helper()
+	return clusterAt(t, address).ListenAddrs()[0]
+}
+
+// clusterAt is a fake Kafka that a test may close. Whatever starts a process at
+// this moment holds the socket by which the address was found free until its
+// exec, so that the address may be taken for some milliseconds.
+func clusterAt(t *testing.T, address string) *kfake.Cluster {
+	t.Helper()
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -105,12 +114,16 @@ func fakeKafkaAt(t *testing.T, address string) (bootstrap string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.DefaultNumPartitions(3))
+	var c *kfake.Cluster
+	becomes(5*time.Second, func() bool {
+		c, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.DefaultNumPartitions(3))
+		return !errors.Is(err, syscall.EADDRINUSE)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c.ListenAddrs()[0]
+	return c
 }
 
 // An arrival is a record as a consumer gets it.

@@ -2,24 +2,27 @@
 
 package proof_test
 
-import (
-	"slices"
-	"testing"
-)
+import "slices"
 
 // A ledger is what came to Kafka of devices that count.
 type ledger struct {
-	t       *testing.T
+	t       complainer
 	numbers map[string][]int // of each device, in the order of their first arrival
 	again   map[string]int   // of each device: messages that came under several ids
 	twice   int              // records that came again with the id they had
 	total   int              // readings with different ids
 }
 
+// A complainer takes what is wrong: a test, or one that looks whether it is found.
+type complainer interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
 // book reads arrivals of the readings topic. It holds them against what is true
 // whatever happened on the way: an id says the same each time, and a message
 // that is there under two ids was sent twice by the device, which says so.
-func book(t *testing.T, arrivals []arrival) *ledger {
+func book(t complainer, arrivals []arrival) *ledger {
 	t.Helper()
 	l := &ledger{t: t, numbers: map[string][]int{}, again: map[string]int{}}
 	ids := map[string]string{}
