@@ -5,7 +5,7 @@
 
 FUZZTIME ?= 30s
 
-.PHONY: build run test fuzz bench bench-peers bench-parts torture clean
+.PHONY: build run test fuzz bench bench-peers bench-parts torture soak clean
 
 build:
 	go build -trimpath -o bin/plantgate ./gateway
@@ -36,6 +36,10 @@ bench-parts:
 # The long forms: tests look at PLANTGATE_TORTURE. RUN chooses some by name.
 torture:
 	scripts/torture '$(RUN)'
+
+# A day at 50 messages a second with outages; PLANTGATE_SOAK=20m makes it shorter.
+soak:
+	PLANTGATE_SOAK=$${PLANTGATE_SOAK:-24h} go test -run '^TestSoak$$' -timeout 0 -v ./gateway/proof
 
 clean:
 	rm -rf bin dist .bench

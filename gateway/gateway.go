@@ -46,6 +46,7 @@ type gateway struct {
 	started  time.Time
 	profiled bool // /debug/pprof is served
 	registry *prometheus.Registry
+	looks    looks
 
 	clock  *clock.Clock
 	users  *users.File
@@ -107,6 +108,10 @@ func (g *gateway) makeBroker() (err error) {
 		Listen: listeners,
 		Limits: broker.Limits{
 			Connections: limits.Connections, PerAddress: limits.ConnectionsPerAddress,
+			Messages: limits.MessagesPerClient, Bytes: int(limits.BytesPerClient),
+			AddressMessages: limits.MessagesPerAddress, AddressBytes: int(limits.BytesPerAddress),
+			Patience: limits.Patience, KeepAlive: limits.Keepalive,
+			Retained: limits.RetainedPerClient, Subscriptions: limits.SubscriptionsPerClient,
 			PacketSize: uint32(limits.Packet), ConnectTimeout: limits.ConnectTimeout, WriteTimeout: limits.WriteTimeout,
 		},
 		Users: g.users, RetainedPath: g.path(retainedFile),

@@ -85,6 +85,8 @@ var layout = []row{
 	{"gateway/proof", nil,
 		"it knows the program as its user does, from outside"},
 
+	{"gateway/proof/card", []string{"github.com/hanwen/go-fuse/v2/...", "golang.org/x/sys/..."},
+		"it is a card for any program: it knows blocks and no files"},
 	{"gateway/proof/relay", nil,
 		"it spoils connections, whatever is spoken over them"},
 

@@ -42,6 +42,7 @@ var (
 	messagesReceived = counter("messages_received_total", "MQTT messages and polls that were handed to ingest.", "source")
 	readingsStored   = counter("readings_total", "Readings that were queued for the card.", "source")
 	acknowledged     = counter("readings_acknowledged_total", "Readings that are acknowledged to their device once they are on the card (QoS 1 and 2).", "source")
+	forwarded        = counter("readings_forwarded_total", "Readings that Kafka confirmed.", "source")
 	messagesIgnored  = counter("messages_ignored_total", "Messages that carry no reading.", "source")
 	deadLettered     = counter("dead_lettered_total", "Messages that nobody could read.", "source")
 	readingsRefused  = counter("readings_refused_total", "Readings turned away because they could not be kept.", "source")
@@ -59,6 +60,7 @@ var (
 	bufferUsable     = gauge("buffer_usable", "1 while readings can be kept.")
 	kafkaForwarded   = counter("kafka_forwarded_total", "Records that Kafka confirmed.", "topic")
 	kafkaRefused     = counter("kafka_dead_lettered_total", "Records that Kafka refused for good.")
+	kafkaRebuilt     = counter("kafka_client_rebuilt_total", "Clients given up for a new one.")
 	kafkaRetries     = counter("kafka_retries_total", "Sendings after a refusal.")
 	kafkaRewound     = counter("kafka_rewound_total", "Partitions found to have lost confirmed records.")
 	kafkaOldest      = gauge("oldest_unsent_seconds", "Age of the oldest record that Kafka has not confirmed.")
@@ -66,6 +68,7 @@ var (
 	mqttClients      = gauge("mqtt_clients", "Connected MQTT clients.")
 	mqttMessages     = counter("mqtt_messages_total", "MQTT messages received.")
 	mqttRefused      = counter("mqtt_refused_total", "Clients and messages turned away.", "reason")
+	mqttSlowed       = counter("mqtt_slowed_seconds_total", "Time for which clients that sent more than they may were not read from.")
 	mqttPanics       = counter("mqtt_panics_total", "Packets that the MQTT library could not bear.")
 	mqttHeld         = gauge("mqtt_held_bytes", "Answers that wait for the card.")
 	sensorWorks      = gauge("sensor_ok", "1 while the sensor gives good readings.", "sensor", "state")
@@ -131,7 +134,11 @@ func (s *scrape) collectStore(add addFigure) {
 	for topic, n := range f.Forwarded {
 		add(kafkaForwarded, float64(n), topic)
 	}
+	for source, n := range f.ForwardedBySource {
+		add(forwarded, float64(n), source)
+	}
 	add(kafkaRefused, float64(f.DeadLettered))
+	add(kafkaRebuilt, float64(f.Rebuilt))
 	add(kafkaRetries, float64(f.Retries))
 	add(kafkaRewound, float64(f.Rewound))
 	add(kafkaOldest, s.g.oldestUnsent(f).Seconds())
@@ -142,6 +149,7 @@ func (s *scrape) collectBroker(add addFigure) {
 	b := s.g.broker.Stats()
 	add(mqttClients, float64(b.Clients))
 	add(mqttMessages, float64(b.Received))
+	add(mqttSlowed, b.SlowedFor.Seconds())
 	add(mqttPanics, float64(b.Panics))
 	add(mqttHeld, float64(b.HeldBytes))
 	for reason, n := range b.Refused {

@@ -235,6 +235,9 @@ func (g *gateway) problems(parts storeParts, s status) []problem {
 			add(false, sensor.Since, "sensor "+sensor.Name+" is "+sensor.State+": "+sensor.Error, "see its page in docs/wiring")
 		}
 	}
+	for _, a := range g.broker.Stats().Abuses {
+		add(false, a.Since, abuseText(a), abuseRemedy(a))
+	}
 	if g.broker.Stats().RetainedFail {
 		add(false, time.Time{}, "retained messages cannot be saved", "look at df -h and the owner of data_dir")
 	}

@@ -73,12 +73,12 @@ func statusText(st status, now time.Time) string {
 		b.WriteString("all is well\n")
 	}
 	for _, p := range st.Problems {
-		fmt.Fprintf(&b, "! %s\n", p.What)
+		fmt.Fprintf(&b, "! %s\n", visible(p.What))
 		if p.Since != nil {
 			fmt.Fprintf(&b, "  since  %s ago\n", span(now.Sub(*p.Since)))
 		}
 		if p.Remedy != "" {
-			fmt.Fprintf(&b, "  do     %s\n", p.Remedy)
+			fmt.Fprintf(&b, "  do     %s\n", visible(p.Remedy))
 		}
 	}
 	fmt.Fprintf(&b, "\nmqtt     %s, %d clients, %d messages%s\n", strings.Join(st.MQTT.Addresses, " "), st.MQTT.Clients, st.MQTT.Received, refusedText(st.MQTT.Refused))
@@ -89,10 +89,10 @@ func statusText(st status, now time.Time) string {
 		if s.Source == "" {
 			continue // messages that nobody reads
 		}
-		fmt.Fprintf(&b, "source   %s: %d readings, %d ignored, %d unreadable, %d refused\n", s.Source, s.Readings, s.Ignored, s.DeadLettered, s.Refused)
+		fmt.Fprintf(&b, "source   %s: %d readings, %d ignored, %d unreadable, %d refused\n", visible(s.Source), s.Readings, s.Ignored, s.DeadLettered, s.Refused)
 	}
 	for _, d := range st.Devices {
-		fmt.Fprintf(&b, "device   %s (%s): %d readings%s\n", d.Name, d.Source, d.Readings, agoText(d.Last, now)+offlineText(d.Offline))
+		fmt.Fprintf(&b, "device   %s (%s): %d readings%s\n", visible(d.Name), visible(d.Source), d.Readings, agoText(d.Last, now)+offlineText(d.Offline))
 	}
 	writeStore(&b, st)
 	b.WriteString("clock    " + clockText(st.Clock) + "\n")

@@ -137,17 +137,20 @@ func tailText(h heard) []string {
 		lines = append(lines, at+"   no reading: "+visible(h.Reason))
 	}
 	for _, r := range h.Readings {
-		name := r.Device
-		if r.Channel != "" {
-			name += "/" + r.Channel
-		}
-		line := at + " " + visible(name)
+		line := at + " " + visible(readingName(r))
 		for _, v := range r.Values {
 			line += "  " + valueText(v)
 		}
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+func readingName(r heardReading) string {
+	if r.Channel == "" {
+		return r.Device
+	}
+	return r.Device + "/" + r.Channel
 }
 
 // valueText is a value with its unit; a question mark says that it is doubtful.
@@ -162,11 +165,12 @@ func valueText(v heardValue) string {
 	return text
 }
 
-// visible takes the control characters out of what a client chose: it must not
-// move the cursor of the terminal it is shown on.
+// visible takes out of what a client chose whatever cannot be seen: it must not
+// move the cursor of the terminal it is shown on, nor turn the direction of
+// writing.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '·'
 		}
 		return r
