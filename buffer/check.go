@@ -72,15 +72,19 @@ const (
 	metaSize       = 64 // its checksum, the last 8, included
 	branchPage     = 0x01
 	leafPage       = 0x02
+	freelistPage   = 0x10
+	firstFreelist  = 2 // its page in a new file
+	noFreelist     = 1<<64 - 1
 	bucketElement  = 0x01
 	maxDepth       = 16 // of a tree; ours has three levels
 )
 
 // A meta is one of the two pages that a commit writes last, in turn.
 type meta struct {
-	root  uint64 // page of the root bucket
-	pages uint64 // high-water mark
-	txid  uint64
+	root     uint64 // page of the root bucket
+	freelist uint64 // page of the list of free pages, or noFreelist
+	pages    uint64 // high-water mark
+	txid     uint64
 }
 
 func parseMeta(b []byte) (meta, error) {
@@ -97,7 +101,7 @@ func parseMeta(b []byte) (meta, error) {
 	case sum.Sum64() != le.Uint64(b[metaSize-8:]):
 		return meta{}, errors.New("has a wrong checksum")
 	}
-	return meta{root: le.Uint64(b[16:]), pages: le.Uint64(b[40:]), txid: le.Uint64(b[48:])}, nil
+	return meta{root: le.Uint64(b[16:]), freelist: le.Uint64(b[32:]), pages: le.Uint64(b[40:]), txid: le.Uint64(b[48:])}, nil
 }
 
 // readMeta returns the newer meta page. Both must be good: bbolt would go on
@@ -121,7 +125,23 @@ func readMeta(f io.ReaderAt, size int64) (meta, error) {
 	if m.pages > uint64(size/pageSize) {
 		return m, fmt.Errorf("the file is cut short: %d bytes, want %d pages", size, m.pages)
 	}
-	return m, nil
+	return m, checkFreelist(f, m.freelist)
+}
+
+// checkFreelist: our commits write no list of free pages. Only a file without
+// one has the empty list that it was made with. bbolt follows any other blindly.
+func checkFreelist(f io.ReaderAt, id uint64) error {
+	if id == noFreelist {
+		return nil
+	}
+	b := make([]byte, pageHeadSize)
+	if _, err := f.ReadAt(b, firstFreelist*pageSize); err != nil {
+		return fmt.Errorf("list of free pages: %w", err)
+	}
+	if flags, count := pageHead(b); id != firstFreelist || flags != freelistPage || count != 0 {
+		return fmt.Errorf("a list of free pages at page %d, where none should be", id)
+	}
+	return nil
 }
 
 // A walker reads a segment's tree without bbolt, page by page.

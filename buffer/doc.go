@@ -52,4 +52,8 @@
 // Run returns it, all waiting ends with ErrBroken, and the next Open checks the
 // newest file. A damaged file is set aside and its good blocks are put in its
 // place, also those whose index is gone; what is missing between them is a Gap.
+//
+// A file is damaged only if it is so when the card is asked a second time, and one
+// that the card hardly reads is not: Read fails and can be tried again, Open fails
+// and can be tried again, and nothing is given up for it.
 package buffer

@@ -20,5 +20,16 @@ func allocate(f *os.File, size int64) error {
 	return nil
 }
 
+// forgetCached makes the next read of a file come from the card. It is a wish:
+// what cannot be forgotten is only not asked for again.
+func forgetCached(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+}
+
 // syncData is enough where the size of the file does not change.
 func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }

@@ -222,19 +222,20 @@ func TestConfirmedIsOnTheCardBeforeTheUnlink(t *testing.T) {
 func TestReserveIsLeftAlone(t *testing.T) {
 	dir := tempDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		free := int64(100 << 20)
+		var free atomic.Int64
+		free.Store(100 << 20)
 		o := small()
 		o.Reserve, o.Limit = 50<<20, 64*segment
-		b, stop := startFaulty(t, dir, o, buffer.Faults{Free: func() int64 { return free }})
+		b, stop := startFaulty(t, dir, o, buffer.Faults{Free: free.Load})
 		defer stop()
 		putEach(t, b, noise, 1, 100)
-		free = 10 << 20
+		free.Store(10 << 20)
 		putEach(t, b, noise, 101, 130)
 		s := b.Stats()
 		if s.Dropped == 0 || s.Dropped > 60 {
 			t.Errorf("dropped %d: want one segment's worth for each new one", s.Dropped)
 		}
-		free = segment / 2
+		free.Store(segment / 2)
 		time.Sleep(time.Minute)
 		if _, gaps := readAll(t, b, noise, 1); len(gaps) != 1 {
 			t.Errorf("gaps: %v", gaps)

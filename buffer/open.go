@@ -186,29 +186,62 @@ func (b *Buffer) examineNewest(st *start) error {
 	for len(b.segments) > 0 {
 		s := b.segments[len(b.segments)-1]
 		st.last = s.first - 1
-		cause := b.o.Check(s.path)
-		t, err := checkTree(s.path)
-		if errors.Is(err, errNewer) || isShortage(cause) {
-			return errors.Join(cause, err)
+		if err := b.settle(s.path); err != nil {
+			return err
+		}
+		t, cause := b.readThrough(s.path)
+		if errors.Is(cause, errNewer) || isShortage(cause) {
+			return cause
 		}
 		switch {
-		case cause == nil && err == nil && t.blocks == 0:
+		case cause == nil && t.blocks == 0:
 			// It stopped between beginning the file and its first commit, of which
 			// pages may be there: never use it again.
 			if err := b.unlink(len(b.segments) - 1); err != nil {
 				return err
 			}
 			continue
-		case cause == nil && err == nil:
+		case cause == nil:
 			st.last, st.stream = t.last, t.head.stream
 			s.stream, s.begun, s.trusted, s.checked = t.head.stream, t.head.begun, t.head.trusted, true
 			return nil
-		case cause == nil:
-			cause = err
 		}
 		return b.salvageNewest(s, st, cause)
 	}
 	return nil
+}
+
+// settle makes sure that what is read of a file after an unclean stop is on the
+// card. The kernel may still have to write what a killed process left in its
+// memory, and after a failed sync it shows bytes there that it will never write.
+func (b *Buffer) settle(path string) error {
+	if b.positions.clean {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(b.ops.sync(f), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	forgetCached(path)
+	return nil
+}
+
+// readThrough checks a file, and once more from the card itself if it fails: a
+// bad contact gives something else each time, and that is no damage.
+func (b *Buffer) readThrough(path string) (t tree, err error) {
+	for range 2 {
+		cause := b.o.Check(path)
+		t, err = checkTree(path)
+		if cause == nil && err == nil || errors.Is(err, errNewer) || isShortage(cause) {
+			return t, errors.Join(cause, err)
+		}
+		err = cmp.Or(cause, err)
+		forgetCached(path)
+	}
+	return t, err
 }
 
 func (b *Buffer) salvageNewest(s *segment, st *start, cause error) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -199,7 +200,7 @@ func openPositions(dir string, ops *fileOps) (file *positionsFile, p *positions,
 		return nil, nil, nil, fmt.Errorf("open positions: %w", err)
 	}
 	p, bad = readSlots(f)
-	if errors.Is(bad, errNewer) {
+	if errors.Is(bad, errNewer) || errors.Is(bad, errUnreadable) {
 		return nil, nil, nil, errors.Join(fmt.Errorf("open %s: %w", path, bad), f.Close())
 	}
 	file = &positionsFile{f: f, ops: ops}
@@ -214,12 +215,7 @@ func openPositions(dir string, ops *fileOps) (file *positionsFile, p *positions,
 func readSlots(f *os.File) (p *positions, bad error) {
 	var errs [2]error
 	for i := range errs {
-		b := make([]byte, slotSize)
-		n, readErr := f.ReadAt(b, int64(i)*slotSize)
-		slot, err := parsePositions(b[:n])
-		if err != nil && readErr != nil {
-			err = errors.Join(err, readErr)
-		}
+		slot, err := readSlot(f, i)
 		errs[i] = err
 		if err == nil && (p == nil || slot.generation > p.generation) {
 			p = slot
@@ -230,10 +226,28 @@ func readSlots(f *os.File) (p *positions, bad error) {
 			return nil, err
 		}
 	}
-	if p != nil {
-		return p, nil
+	bad = errors.Join(errs[0], errs[1])
+	if p == nil {
+		return nil, bad
 	}
-	return nil, errors.Join(errs[0], errs[1])
+	if bad != nil && p.generation > 1 {
+		p.clean = false // both were written once: the newer one may have said so
+	}
+	return p, nil
+}
+
+// readSlot reads a slot, and again when the card does not read it at once.
+func readSlot(f *os.File, i int) (p *positions, err error) {
+	b := make([]byte, slotSize)
+	for range 3 {
+		n, readErr := f.ReadAt(b, int64(i)*slotSize)
+		p, err = parsePositions(b[:n])
+		if err == nil || readErr == nil || errors.Is(readErr, io.EOF) {
+			return p, err
+		}
+		err = fmt.Errorf("%w: %w", errUnreadable, readErr)
+	}
+	return nil, err
 }
 
 // write makes p durable in the slot that does not hold the last one.

@@ -185,8 +185,8 @@ func (b *Buffer) isActive(s *segment) bool {
 	return b.active == s
 }
 
-// mend deals with a segment that cannot be read. A damaged sealed one is
-// repaired; with the active one the process has to end, because it would go on
+// mend deals with a segment that cannot be read. A sealed one that is damaged when
+// it is read again is repaired; with the active one the process has to end, because it would go on
 // writing to it.
 func (b *Buffer) mend(s *segment, next uint64, cause error) error {
 	switch {
@@ -200,11 +200,23 @@ func (b *Buffer) mend(s *segment, next uint64, cause error) error {
 		b.drop(s) // somebody deleted it
 		return errRepaired
 	}
+	if s.doubts++; s.doubts <= maxDoubts {
+		_, again := b.readThrough(s.path)
+		if again == nil {
+			s.checked = true
+			return errRepaired
+		}
+		cause = again
+	}
 	if err := b.repair(s, next, cause); err != nil {
 		return err
 	}
 	return errRepaired
 }
+
+// maxDoubts is how often a file is read anew because it was good the second time,
+// before it is repaired all the same.
+const maxDoubts = 3
 
 // drop takes a segment out of the list.
 func (b *Buffer) drop(s *segment) {

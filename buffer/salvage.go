@@ -27,6 +27,10 @@ func (f foundBlock) size() int { return blockHeadSize + int(f.head.stored) }
 // No block in there can be a stale one that was given up: after an unclean stop
 // a file is never written to again.
 //
+// A file of which the card reads less than half is none of which anything can be
+// said: the card fails, and what is on it may be read another time. scan returns
+// errUnreadable then.
+//
 // claimed is the highest number that the file shows to have been given: that of
 // a block behind the last good one may be gone while its head still names it.
 func scan(path string, first, limit uint64) (found []foundBlock, claimed uint64, err error) {
@@ -41,7 +45,9 @@ func scan(path string, first, limit uint64) (found []foundBlock, claimed uint64,
 	}
 	inRange := func(h blockHead) bool { return h.first >= first && (limit == 0 || h.last() < limit) }
 	var spoiled []foundBlock
-	err = eachBlock(&tolerantReader{f: f, size: info.Size()}, func(at int64, h blockHead, good bool) {
+	forgetCached(path)
+	r := tolerantReader{f: f, size: info.Size()}
+	err = eachBlock(&r, func(at int64, h blockHead, good bool) {
 		switch {
 		case !inRange(h):
 		case good:
@@ -50,9 +56,15 @@ func scan(path string, first, limit uint64) (found []foundBlock, claimed uint64,
 			spoiled = append(spoiled, foundBlock{at, h})
 		}
 	})
+	if err == nil && r.unread > r.size/2 {
+		err = fmt.Errorf("%s: %w: %w", path, errUnreadable, r.err)
+	}
 	found = inOrder(found)
 	return found, claimedBehind(found, inOrder(spoiled), first), err
 }
+
+// errUnreadable is no damage: nothing may be set aside for it.
+var errUnreadable = errors.New("the card does not read the file")
 
 // claimedBehind follows the heads of spoiled blocks from the last good number
 // on. A head that does not join on is itself damaged and proves nothing.
@@ -136,9 +148,11 @@ func blockAt(r *bufio.Reader, found func(h blockHead, good bool)) int {
 
 // A tolerantReader gives zeros for what the card does not read any more.
 type tolerantReader struct {
-	f    io.ReaderAt
-	size int64
-	off  int64
+	f      io.ReaderAt
+	size   int64
+	off    int64
+	unread int64 // bytes for which it gave zeros
+	err    error // the last one
 }
 
 func (r *tolerantReader) Read(b []byte) (int, error) {
@@ -150,6 +164,7 @@ func (r *tolerantReader) Read(b []byte) (int, error) {
 	if n == 0 && err != nil {
 		n = int(min(int64(len(b)), pageSize-r.off%pageSize))
 		clear(b[:n])
+		r.unread, r.err = r.unread+int64(n), err
 	}
 	r.off += int64(n)
 	return n, nil

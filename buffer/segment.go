@@ -35,6 +35,7 @@ type segment struct {
 	begun   time.Time // when it was begun, and the one before sealed
 	trusted bool      // begun is right
 	checked bool      // it was read through since this process started
+	doubts  int       // how often it was bad and then good again
 
 	// These are the committer's.
 	begin *segmentHead // to be written with the first block; nil: it was

@@ -237,6 +237,11 @@ func (l *living) step() error {
 		records = append(records, content(l.o.Life, l.next+uint64(len(records))))
 	}
 	last, err := l.Append(context.Background(), records...)
+	for end := time.Now().Add(30 * time.Second); l.o.Way == hoarding && errors.Is(err, buffer.ErrFull) && time.Now().Before(end); {
+		l.say(word{Full: true}) // as a device does that sends again
+		time.Sleep(10 * time.Millisecond)
+		last, err = l.Append(context.Background(), records...)
+	}
 	if errors.Is(err, buffer.ErrFull) {
 		l.say(word{Full: true})
 		time.Sleep(10 * time.Millisecond)
@@ -272,7 +277,6 @@ func (l *living) waitOrTurn(last uint64) error {
 	defer cancel()
 	err := l.Wait(ctx, last)
 	if errors.Is(err, context.DeadlineExceeded) {
-		l.say(word{Full: true})
 		return l.forward()
 	}
 	return err

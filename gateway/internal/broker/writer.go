@@ -46,6 +46,7 @@ func (c *conn) write(ctx context.Context, g gate) error {
 	defer close(c.done)
 	defer c.stopDrain()
 	for {
+		closing := c.closing.Load() // asked first: nothing is written after it
 		tag, any := c.next()
 		switch {
 		case any:
@@ -53,7 +54,7 @@ func (c *conn) write(ctx context.Context, g gate) error {
 				c.abandon()
 				return err
 			}
-		case c.closing.Load():
+		case closing:
 			return c.sayGoodbye()
 		default:
 			select {
