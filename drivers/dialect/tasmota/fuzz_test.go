@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/plantgate/plantgate/drivers/dialect"
+	"github.com/plantgate/plantgate/drivers/dialect/corpus"
 	"github.com/plantgate/plantgate/drivers/dialect/tasmota"
 )
 
@@ -15,9 +16,9 @@ import (
 // is read under a valid name or not at all, and the order in which messages that
 // change nothing come makes no difference.
 func FuzzDiscovery(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range corpus.Load(f, vectors) {
 		for _, before := range v.Setup {
-			m := v.message()
+			m := v.Message()
 			f.Add(before.Topic, []byte(before.Payload), "tasmota/discovery/0123456789AB/config", []byte{}, m.Topic, m.Payload)
 		}
 	}
