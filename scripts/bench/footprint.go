@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"syscall"
@@ -33,7 +34,7 @@ func measureOutage(ctx context.Context, l *lab) ([]sample, error) {
 		defer syscall.Kill(pid, syscall.SIGCONT)
 		limit, cancel := context.WithTimeout(ctx, time.Duration(60*l.scale*float64(time.Second)))
 		defer cancel()
-		_, err = load{address: s.mqtt, name: "plug", clients: 50, window: 10, qos: 1, total: 1 << 40}.run(limit)
+		_, err = load{address: s.mqtt, name: "plug", clients: 50, window: 10, qos: 1, total: math.MaxInt}.run(limit)
 		if ctx.Err() != nil || limit.Err() == nil {
 			return nil, fmt.Errorf("the load ended early: %w", err)
 		}

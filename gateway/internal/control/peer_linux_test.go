@@ -47,7 +47,7 @@ func become(uid, gid int, more []uint32) error {
 		list = unsafe.Pointer(&more[0])
 	}
 	for _, call := range [][4]uintptr{
-		{unix.SYS_SETGROUPS, uintptr(len(more)), uintptr(list), 0},
+		{sysSetgroups, uintptr(len(more)), uintptr(list), 0},
 		{unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid)},
 		{unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)},
 	} {
