@@ -39,7 +39,7 @@ import (
 // A Message is what a client published, or its will.
 type Message struct {
 	Client, User, Topic string // User is "" for anonymous clients
-	Payload             []byte // not to be changed
+	Payload             []byte // neither to be kept nor changed
 	QoS                 byte
 	Retained, Dup       bool
 	Will                bool // the client's connection broke
@@ -118,6 +118,8 @@ type Broker struct {
 	started  atomic.Bool
 	stopping atomic.Bool
 	counters counters
+
+	subscribed atomic.Uint64 // grows when somebody may have subscribed
 
 	mu      sync.Mutex
 	addrs   []net.Addr

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -34,6 +35,7 @@ type conn struct {
 
 	reader  reader // used by the goroutine that serves the connection only
 	pace    pace   // the same
+	direct  direct // the same
 	client  atomic.Pointer[mqtt.Client]
 	account atomic.Pointer[account]
 	idle    atomic.Int64 // nanoseconds of silence allowed; 0: not yet admitted, -1: any
@@ -82,9 +84,24 @@ func (c *conn) admit(keepAlive uint16) {
 // for reads, and it has passed when a slow card held an answer back that long.
 func (c *conn) SetDeadline(time.Time) error { return nil }
 
-// Read reads until the connection closes. Bytes that arrive later are not
-// handled any more.
+// Read gives mochi what direct leaves of what comes in.
 func (c *conn) Read(p []byte) (int, error) {
+	for {
+		kept := c.direct.restore(p)
+		n, err := c.receive(p[kept:])
+		if n == 0 && err != nil {
+			return 0, err
+		}
+		left, failed := c.direct.sift(p[:kept+n])
+		if err = cmp.Or(failed, err); left > 0 || err != nil {
+			return left, err
+		}
+	}
+}
+
+// receive reads until the connection closes. Bytes that arrive later are not
+// handled any more.
+func (c *conn) receive(p []byte) (int, error) {
 	if c.origin != nil {
 		if err := c.throttle(); err != nil {
 			return 0, err

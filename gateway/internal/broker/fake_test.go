@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -44,6 +45,7 @@ func (s *store) accept(_ context.Context, m broker.Message) (uint64, error) {
 	}
 	s.count++
 	if !s.forget {
+		m.Payload = bytes.Clone(m.Payload) // it is the broker's
 		s.messages = append(s.messages, m)
 	}
 	return s.count, nil

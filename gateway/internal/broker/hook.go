@@ -75,7 +75,12 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) { h.b.sessi
 
 // OnSessionEstablished implements mqtt.Hook: after that.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
-	h.b.sessions.attached(connOf(cl))
+	c := connOf(cl)
+	h.b.sessions.attached(c)
+	h.b.subscribed.Add(1) // it may have brought subscriptions
+	if !c.internal {
+		c.direct.begin(h, c, cl)
+	}
 }
 
 // OnDisconnect implements mqtt.Hook: before mochi decides what becomes of the

@@ -105,25 +105,34 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	if pk.FixedHeader.Retain && !h.retain(c, cl, pk.TopicName, len(pk.Payload)) {
 		pk.FixedHeader.Retain = false
 	}
-	if pk.FixedHeader.Qos > 0 && h.room(c) != nil || pk.FixedHeader.Qos == 2 && !c.handover.begin() {
-		return pk, packets.ErrRejectPacket // closing: not taken, not answered
-	}
-	tag, err := h.accept(Message{
+	m := Message{
 		Client: cl.ID, User: c.account.Load().user.Name, Topic: pk.TopicName, Payload: pk.Payload,
 		QoS: pk.FixedHeader.Qos, Retained: pk.FixedHeader.Retain, Dup: pk.FixedHeader.Dup,
-	})
-	if pk.FixedHeader.Qos == 0 {
-		return pk, nil // nobody waits; what was not stored Accept has counted
 	}
+	if m.QoS == 0 {
+		_, _ = h.accept(m) // nobody waits; what was not stored Accept has counted
+		return pk, nil
+	}
+	if h.room(c) != nil || m.QoS == 2 && !c.handover.begin() || !h.store(c, cl, m) {
+		return pk, packets.ErrRejectPacket // closing: not taken, not answered
+	}
+	return pk, nil
+}
+
+// store hands a message on and raises the session's tag. It reports false when
+// that failed; the client is disconnected then.
+func (h *hook) store(c *conn, cl *mqtt.Client, m Message) bool {
+	tag, err := h.accept(m)
 	if err != nil {
-		return pk, h.turnAway(c, cl, err)
+		h.turnAway(c, cl, err)
+		return false
 	}
 	if c.reader.delayed {
 		c.reader.delayed = false
 		h.b.sessions.taken(c.reader.key)
 	}
 	c.session.Load().raise(tag)
-	return pk, nil
+	return true
 }
 
 // retain reports whether a message may be retained. One that may not is a
@@ -143,14 +152,13 @@ func (h *hook) retain(c *conn, cl *mqtt.Client, topic string, size int) bool {
 // turnAway disconnects a client whose message could not be stored. Its answer
 // never leaves, so the client keeps the message and sends it again. mochi reads
 // no further packet of a client that is stopped.
-func (h *hook) turnAway(c *conn, cl *mqtt.Client, err error) error {
+func (h *hook) turnAway(c *conn, cl *mqtt.Client, err error) {
 	wait := h.b.sessions.turnedAway(c.reader.key, time.Now())
 	if !h.b.stopping.Load() {
 		h.b.refuse(c, refusedMessage, CutOff, cl.ID, c.user(), "message could not be stored; its client was disconnected and will send it again",
 			"cause", err, "not_before", wait.String())
 	}
 	cl.Stop(err)
-	return packets.ErrRejectPacket
 }
 
 // OnWill implements mqtt.Hook. A will of a connection that another one took the

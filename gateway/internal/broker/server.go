@@ -7,6 +7,10 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 )
 
+// readBuffer is what mochi reads into, for each connection; bytes. Ten messages
+// of a socket fit, which direct takes only whole.
+const readBuffer = 4096
+
 // newServer sets mochi up. Each value replaces a default that does harm here.
 func newServer(o Options) *mqtt.Server {
 	caps := mqtt.NewDefaultServerCapabilities()
@@ -21,7 +25,7 @@ func newServer(o Options) *mqtt.Server {
 		// The connection collects what it sends itself. mochi's own buffer would
 		// keep an answer until the next packet when one between is too large.
 		ClientNetWriteBufferSize: 1,
-		ClientNetReadBufferSize:  4096,
+		ClientNetReadBufferSize:  readBuffer,
 		SysTopicResendInterval:   60, // seconds
 		Logger:                   slog.New(&quiet{to: o.Log.Handler()}),
 	})

@@ -68,6 +68,7 @@ func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
 		}
 	}
 	c.reader.asked = granted
+	h.b.subscribed.Add(1)
 }
 
 // OnPacketProcessed implements mqtt.Hook: a message is noted, or the SUBACK
