@@ -39,6 +39,7 @@ func (g *gateway) ownReading() reading.Reading {
 	in := g.ingest.Stats()
 	add(reading.ReadingsTotal, float64(in.Readings))
 	add(reading.RefusedTotal, float64(in.Refused))
+	add(reading.DevicesSilent, float64(in.Silent))
 	add(reading.ConnectedClients, float64(g.broker.Stats().Clients))
 	if parts := g.store.now(); parts.buffer != nil {
 		b, f := parts.buffer.Stats(), parts.forwarder.Stats()

@@ -65,6 +65,7 @@ var (
 	kafkaRewound     = counter("kafka_rewound_total", "Partitions found to have lost confirmed records.")
 	kafkaOldest      = gauge("oldest_unsent_seconds", "Age of the oldest record that Kafka has not confirmed.")
 	kafkaWorking     = gauge("kafka_takes_records", "1 while Kafka takes records.")
+	devicesSilent    = gauge("devices_silent", "Devices that should have been heard long ago.")
 	mqttClients      = gauge("mqtt_clients", "Connected MQTT clients.")
 	mqttMessages     = counter("mqtt_messages_total", "MQTT messages received.")
 	mqttRefused      = counter("mqtt_refused_total", "Clients and messages turned away.", "reason")
@@ -101,7 +102,9 @@ func (s *scrape) Collect(out chan<- prometheus.Metric) {
 type addFigure func(f figure, v float64, labels ...string)
 
 func (s *scrape) collectIngest(add addFigure) {
-	for _, src := range s.g.ingest.Stats().Sources {
+	in := s.g.ingest.Stats()
+	add(devicesSilent, float64(in.Silent))
+	for _, src := range in.Sources {
 		add(messagesReceived, float64(src.Received), src.Name)
 		add(readingsStored, float64(src.Readings), src.Name)
 		add(acknowledged, float64(src.Acknowledged), src.Name)

@@ -12,7 +12,19 @@ import (
 
 	"github.com/plantgate/plantgate/drivers/bus"
 	"github.com/plantgate/plantgate/drivers/chip/ads1x15"
+	"github.com/plantgate/plantgate/drivers/dialect/ahoydtu"
+	"github.com/plantgate/plantgate/drivers/dialect/esphome"
+	"github.com/plantgate/plantgate/drivers/dialect/homeassistant"
+	"github.com/plantgate/plantgate/drivers/dialect/homie"
+	"github.com/plantgate/plantgate/drivers/dialect/lorawan"
+	"github.com/plantgate/plantgate/drivers/dialect/miflora"
+	"github.com/plantgate/plantgate/drivers/dialect/openbeken"
+	"github.com/plantgate/plantgate/drivers/dialect/opendtu"
+	"github.com/plantgate/plantgate/drivers/dialect/shelly"
 	"github.com/plantgate/plantgate/drivers/dialect/tasmota"
+	"github.com/plantgate/plantgate/drivers/dialect/theengs"
+	"github.com/plantgate/plantgate/drivers/dialect/victron"
+	"github.com/plantgate/plantgate/drivers/dialect/zigbee2mqtt"
 	"github.com/plantgate/plantgate/drivers/probe"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/ingest"
@@ -24,7 +36,21 @@ import (
 // A new dialect is one line here.
 func dialects() []ingest.Dialect {
 	return []ingest.Dialect{
+		zigbee2mqtt.New(),
+		openbeken.New(), // before Tasmota, whose messages it can imitate, in other units
 		tasmota.New(),
+		shelly.NewGen2(), // before the first generation: it may live under shellies/ too
+		shelly.NewGen1(),
+		shelly.NewBTHome(),
+		opendtu.New(),
+		ahoydtu.New(),
+		victron.New(),
+		homie.New(),
+		theengs.New(),
+		lorawan.New(),
+		miflora.New(), // it knows its messages by their content: after all that know their topics
+		esphome.New(), // it learns from announcements, and leaves them to the next
+		homeassistant.New(),
 	}
 }
 

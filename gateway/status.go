@@ -99,6 +99,8 @@ type deviceStatus struct {
 	Last     *time.Time `json:"last,omitempty"`
 	Readings uint64     `json:"readings"`
 	Offline  bool       `json:"offline"`
+	Silent   bool       `json:"silent"`
+	Every    float64    `json:"every_s,omitempty"` // longest usual interval
 }
 
 type sourceStatus struct {
@@ -180,7 +182,7 @@ func (g *gateway) sensorStatus() []sensorStatus {
 func (g *gateway) deviceStatus() []deviceStatus {
 	list := []deviceStatus{}
 	for _, d := range g.ingest.Devices() {
-		list = append(list, deviceStatus{Name: d.Name, Source: d.Source, Last: orNil(d.Last), Readings: d.Readings, Offline: d.Offline})
+		list = append(list, deviceStatus{Name: d.Name, Source: d.Source, Last: orNil(d.Last), Readings: d.Readings, Offline: d.Offline, Silent: d.Silent, Every: d.Every.Seconds()})
 	}
 	return list
 }

@@ -92,7 +92,7 @@ func statusText(st status, now time.Time) string {
 		fmt.Fprintf(&b, "source   %s: %d readings, %d ignored, %d unreadable, %d refused\n", visible(s.Source), s.Readings, s.Ignored, s.DeadLettered, s.Refused)
 	}
 	for _, d := range st.Devices {
-		fmt.Fprintf(&b, "device   %s (%s): %d readings%s\n", visible(d.Name), visible(d.Source), d.Readings, agoText(d.Last, now)+offlineText(d.Offline))
+		fmt.Fprintf(&b, "device   %s (%s): %d readings%s\n", visible(d.Name), visible(d.Source), d.Readings, agoText(d.Last, now)+stateText(d))
 	}
 	writeStore(&b, st)
 	b.WriteString("clock    " + clockText(st.Clock) + "\n")
@@ -145,9 +145,12 @@ func agoText(at *time.Time, now time.Time) string {
 	return ", last " + span(now.Sub(*at)) + " ago"
 }
 
-func offlineText(offline bool) string {
-	if offline {
+func stateText(d deviceStatus) string {
+	switch {
+	case d.Offline:
 		return ", offline"
+	case d.Silent:
+		return fmt.Sprintf(", silent (it was heard every %s at least)", span(time.Duration(d.Every*float64(time.Second))))
 	}
 	return ""
 }

@@ -33,6 +33,8 @@ const (
 	DeviceNameTaken EventType = "device_name_taken"
 	DeviceOnline    EventType = "device_online"
 	DeviceOffline   EventType = "device_offline"
+	DeviceSilent    EventType = "device_silent"
+	DeviceBack      EventType = "device_back"
 	ClockCorrected  EventType = "clock_corrected"
 	ClockUnknown    EventType = "clock_unknown"
 	BufferFilling   EventType = "buffer_filling"
@@ -87,6 +89,9 @@ var eventDefinitions = []EventDefinition{
 		{"source", "the second source"}, {"owner", "the source that has the name"}, {"renamed", "the name it is kept under"}}},
 	{DeviceOnline, "the device announced itself", []FieldDefinition{{"source", "its dialect"}, {"topic", "where it was said"}}},
 	{DeviceOffline, "the device's last will, or its own goodbye", []FieldDefinition{{"source", "its dialect"}, {"topic", "where it was said"}}},
+	{DeviceSilent, "the device was not heard for three times its longest usual interval and a minute", []FieldDefinition{
+		{"source", "its dialect"}, {"expected_s", "longest interval of the last day"}, {"silent_s", "since its last reading"}}},
+	{DeviceBack, "a silent device gives readings again", []FieldDefinition{{"source", "its dialect"}, {"silent_s", "how long it was silent"}}},
 	{ClockCorrected, "readings taken before the clock was set get their true time", []FieldDefinition{
 		{"boot", "number of the boot"}, {"offset_ms", "what is added to their time"}}},
 	{ClockUnknown, "readings leave without a known clock, marked uncertain", []FieldDefinition{

@@ -60,6 +60,7 @@ const (
 	RefusedTotal       Metric = "refused_total"
 	CardWritten        Metric = "card_written_mb"
 	ConnectedClients   Metric = "connected_clients"
+	DevicesSilent      Metric = "devices_silent"
 	ReadingsTotal      Metric = "readings_total"
 	CardFree           Metric = "card_free_mb"
 	customMetricPrefix        = "x_"
@@ -124,6 +125,7 @@ var definitions = []Definition{
 	{RefusedTotal, "refused", "1"},
 	{CardWritten, "card_written", "MB"},
 	{ConnectedClients, "connected_clients", "1"},
+	{DevicesSilent, "devices_silent", "1"},
 	{ReadingsTotal, "readings", "1"},
 	{CardFree, "card_free", "MB"},
 }

@@ -91,7 +91,7 @@ func New(o Options) (*Ingest, error) {
 		o.Trusted = func() (time.Time, bool) { return time.Time{}, false }
 	}
 	return &Ingest{
-		o: o, names: openNames(o.DevicesPath, o.Log), stamps: newStamps(), queue: newQueue(),
+		o: o, names: openNames(o.DevicesPath, o.Now(), o.Log), stamps: newStamps(), queue: newQueue(),
 		sources: newSources(o.Dialects),
 	}, nil
 }
@@ -127,6 +127,9 @@ func (i *Ingest) Accept(ctx context.Context, m Message) (tag uint64, err error) 
 	case len(v.Readings) == 0:
 		s.ignored.Add(1)
 	default:
+		if v.Cached {
+			doubt(v.Readings)
+		}
 		tag, err = i.keep(ctx, m, v.Readings, s)
 	}
 	for _, e := range v.Events {
@@ -139,6 +142,16 @@ func (i *Ingest) Accept(ctx context.Context, m Message) (tag uint64, err error) 
 		tag = 0
 	}
 	return tag, err
+}
+
+// doubt marks what a device repeats from its memory: an inverter that sleeps and
+// a battery sensor out of reach must not pass for measured now.
+func doubt(rs []reading.Reading) {
+	for _, r := range rs {
+		for n := range r.Values {
+			r.Values[n].Suspect = true
+		}
+	}
 }
 
 // Learn lets the dialects see a message without storing what it says. The

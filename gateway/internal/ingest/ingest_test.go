@@ -344,3 +344,23 @@ func TestEventsWaitForABuffer(t *testing.T) {
 		}
 	})
 }
+
+// An inverter that sleeps and a bridge that has just started repeat the last
+// value: it is kept, and never passes for measured now.
+func TestRepeatedValuesAreSuspect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ingest.Options{})
+		for _, repeated := range []bool{false, true} {
+			if _, err := r.Accept(context.Background(), ingest.Message{Topic: "other/inverter", Payload: []byte("230"), Retained: repeated}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := readings(r.stored())
+		if len(got) != 2 || got[0].Quality != reading.Good || got[0].Fields["suspect"] != nil {
+			t.Fatalf("got %+v, want a good reading and another", got)
+		}
+		if got[1].Quality != reading.Uncertain || got[1].Fields["suspect"] != "power_w" {
+			t.Errorf("the repeated value is %v, suspect %v", got[1].Quality, got[1].Fields["suspect"])
+		}
+	})
+}

@@ -48,10 +48,12 @@ type device struct {
 	readings    atomic.Uint64
 	last        atomic.Int64 // wall clock of the last reading, ms
 	state       atomic.Pointer[reading.EventType]
+	rhythm
+	since atomic.Int64 // when it was last heard before it fell silent, as rhythm.heard
 }
 
 // openNames reads the file. One that is damaged is set aside.
-func openNames(path string, log *slog.Logger) *names {
+func openNames(path string, now clock.Instant, log *slog.Logger) *names {
 	n := &names{path: path, seed: maphash.MakeSeed()}
 	for i := range n.shards {
 		n.shards[i].devices = make(map[string]*device)
@@ -59,15 +61,20 @@ func openNames(path string, log *slog.Logger) *names {
 	if path == "" {
 		return n
 	}
-	owners, err := loadOwners(path)
+	known, err := loadNames(path)
 	if err != nil {
 		aside := path + ".damaged"
 		err = errors.Join(err, os.Rename(path, aside))
 		log.Warn("the file of device names is unreadable and set aside; names go to the first source that uses them", "file", aside, "error", err)
 	}
-	for name, owner := range owners {
+	for name, owner := range known.Owners {
 		if d, _ := n.claim(name, owner); d != nil {
 			d.known.Store(true)
+			if every := known.Every[name]; every > 0 { // it may never come back
+				d.earlier.Store(every)
+				d.saved.Store(every)
+				d.heard.Store(max(1, now.Boottime))
+			}
 		}
 	}
 	return n
@@ -76,25 +83,25 @@ func openNames(path string, log *slog.Logger) *names {
 // A namesFile is the file's content. Fields are only ever added.
 type namesFile struct {
 	Version int               `json:"v"`
-	Owners  map[string]string `json:"owners"` // source by device
+	Owners  map[string]string `json:"owners"`             // source by device
+	Every   map[string]int64  `json:"every_ms,omitempty"` // longest usual interval by device
 }
 
-func loadOwners(path string) (map[string]string, error) {
+func loadNames(path string) (f namesFile, err error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return f, nil
 	}
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	var f namesFile
 	if err := json.Unmarshal(text, &f); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return namesFile{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	if f.Version != 1 {
-		return nil, fmt.Errorf("read %s: version %d is not known", path, f.Version)
+		return namesFile{}, fmt.Errorf("read %s: version %d is not known", path, f.Version)
 	}
-	return f.Owners, nil
+	return f, nil
 }
 
 // save writes the file when something changed: beside it, synced, and renamed,
@@ -111,11 +118,17 @@ func (n *names) save() error {
 }
 
 func (n *names) write() error {
-	f := namesFile{Version: 1, Owners: make(map[string]string)}
+	f := namesFile{Version: 1, Owners: make(map[string]string), Every: make(map[string]int64)}
 	for _, d := range n.all() {
-		if d.known.Load() {
-			f.Owners[d.name] = d.owner
+		if !d.known.Load() {
+			continue
 		}
+		f.Owners[d.name] = d.owner
+		every := d.expected()
+		if every > 0 {
+			f.Every[d.name] = every
+		}
+		d.saved.Store(every)
 	}
 	text, err := json.MarshalIndent(f, "", "\t")
 	if err != nil {
@@ -202,6 +215,7 @@ func (i *Ingest) nameOf(name, source string, now clock.Instant) string {
 	}
 	d.readings.Add(1)
 	d.last.Store(now.Wall)
+	d.beat(now.Boottime)
 	if !d.known.Load() && !d.known.Swap(true) {
 		i.names.changed.Store(true)
 		i.Event(reading.Event{Type: reading.DeviceSeen, Device: d.name, Fields: []reading.Field{{Name: "source", Value: d.owner}}})

@@ -34,7 +34,7 @@ type rig struct {
 var place = reading.Place{Gateway: "pi1", Site: "home"}
 
 // second dialect: everything below other/ is a power in watts, and each payload
-// with a "!" breaks it.
+// with a "!" breaks it. It takes what is to be retained for repeated from memory.
 type other struct{}
 
 func (other) Name() string { return "other" }
@@ -51,7 +51,7 @@ func (other) Decode(m dialect.Message) (dialect.Result, bool) {
 	if err != nil {
 		return dialect.Result{Err: err}, true
 	}
-	return dialect.Result{Readings: []reading.Reading{{
+	return dialect.Result{Cached: m.Retained, Readings: []reading.Reading{{
 		Device: device, Source: "other", Values: []reading.Value{{Metric: reading.Power, Number: number}},
 	}}}, true
 }

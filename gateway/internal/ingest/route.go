@@ -28,7 +28,7 @@ func read(dialects []Dialect, own []string, m dialect.Message) verdict {
 	switch {
 	case isIgnored(m.Topic, own):
 		return verdict{ignored: true}
-	case len(m.Payload) > MaxPayload:
+	case len(m.Payload) > MaxPayload && !isDictionary(m.Topic):
 		return verdict{unread: true}
 	}
 	for _, d := range dialects {
@@ -37,6 +37,13 @@ func read(dialects []Dialect, own []string, m dialect.Message) verdict {
 		}
 	}
 	return verdict{unread: true}
+}
+
+// isDictionary knows the messages in which a bridge describes all its devices at
+// once. They carry no reading, and a home of a hundred needs more than MaxPayload;
+// the broker's own limit holds for them.
+func isDictionary(topic string) bool {
+	return strings.HasSuffix(topic, "/bridge/devices") || strings.HasSuffix(topic, "/bridge/info")
 }
 
 // decode contains a decoder that panics: the message of one client must not

@@ -31,6 +31,7 @@ func (i *Ingest) Run(ctx context.Context, ready func()) error {
 		select {
 		case <-ctx.Done():
 			i.drain(ctx)
+			i.names.keepIntervals()
 			i.look(&k, saveEvery)
 			return nil
 		case <-i.queue.wake:
@@ -44,11 +45,13 @@ func (i *Ingest) Run(ctx context.Context, ready func()) error {
 
 // A keeper is what Run remembers between two looks.
 type keeper struct {
-	unsaved  time.Duration // since the names were last written
-	saveErr  string
-	refused  uint64 // in this run, at the last look
-	refusing bool
-	calmFor  time.Duration
+	unsaved    time.Duration // since the names were last written
+	sinceSweep time.Duration // since devices were last looked through
+	sinceTurn  time.Duration // since the window of intervals was last turned
+	saveErr    string
+	refused    uint64 // in this run, at the last look
+	refusing   bool
+	calmFor    time.Duration
 }
 
 // drain empties the queue. Readings that the buffer does not take are counted;
@@ -110,6 +113,11 @@ func (i *Ingest) look(k *keeper, passed time.Duration) {
 	if b := i.store.Load(); b != nil {
 		i.report(b)
 		i.saveNote(b)
+	}
+	k.sinceTurn += passed
+	if k.sinceSweep += passed; k.sinceSweep >= sweepEvery {
+		k.sinceSweep = 0
+		i.sweep(k)
 	}
 	if k.unsaved += passed; k.unsaved >= saveEvery {
 		k.unsaved = 0

@@ -26,6 +26,7 @@ type Stats struct {
 	LettersCut uint64 // unreadable messages that were not kept
 	EventsLost uint64 // events for which there was no room
 	Nameless   uint64 // messages of devices beyond the number that is known by name
+	Silent     int    // devices that should have been heard long ago
 }
 
 // SourceStats count what came from one source.
@@ -42,6 +43,7 @@ type SourceStats struct {
 
 type counts struct {
 	unread, lettersCut, eventsLost, nameless atomic.Uint64
+	silent                                   atomic.Int64 // now
 }
 
 // A source counts what came from one dialect or driver.
@@ -121,6 +123,7 @@ func (i *Ingest) Stats() Stats {
 		Refused: refused.total, RefusedReported: refused.reported,
 		Unread: i.counts.unread.Load(), LettersCut: i.counts.lettersCut.Load(),
 		EventsLost: i.counts.eventsLost.Load(), Nameless: i.counts.nameless.Load(),
+		Silent: int(i.counts.silent.Load()),
 	}
 	for _, source := range s.Sources {
 		s.Readings += source.Readings
@@ -131,10 +134,12 @@ func (i *Ingest) Stats() Stats {
 // A Device is a device known by name.
 type Device struct {
 	Name     string
-	Source   string    // the one that owns the name
-	Readings uint64    // since the start
-	Last     time.Time // of the last reading since the start; zero: none yet
-	Offline  bool      // its last will said so
+	Source   string        // the one that owns the name
+	Readings uint64        // since the start
+	Last     time.Time     // of the last reading since the start; zero: none yet
+	Offline  bool          // its last will said so
+	Silent   bool          // it should have been heard long ago
+	Every    time.Duration // longest usual interval; 0: not known
 }
 
 // Devices returns the devices by name.
@@ -142,7 +147,10 @@ func (i *Ingest) Devices() []Device {
 	all := i.names.all()
 	devices := make([]Device, 0, len(all))
 	for _, d := range all {
-		shown := Device{Name: d.name, Source: d.owner, Readings: d.readings.Load()}
+		shown := Device{
+			Name: d.name, Source: d.owner, Readings: d.readings.Load(),
+			Silent: d.silent.Load(), Every: time.Duration(d.expected()) * time.Millisecond,
+		}
 		if last := d.last.Load(); last != 0 {
 			shown.Last = time.UnixMilli(last)
 		}

@@ -29,6 +29,8 @@ const (
 	SensorLost       = "sensor_lost"
 	SensorFound      = "sensor_found"
 	ClientRefused    = "client_refused"
+	DeviceSilent     = "device_silent"
+	DeviceBack       = "device_back"
 )
 
 // A Message is one that can be searched for by its id:
@@ -108,5 +110,9 @@ var messages = []Message{
 	{SensorFound, "b8678cab6c9e410cb0af11eb835e42d6", "The sensor @PLANTGATE_SENSOR@ gives readings again",
 		"Nothing is to be done."},
 	{ClientRefused, "1982f4bebb124780a5c9253a5d1ba298", "An MQTT client was turned away",
-		"The client @PLANTGATE_CLIENT@ at @PLANTGATE_ADDRESS@ was not let in; the\nreason is @PLANTGATE_REASON@. `plantgate mqtt user list` shows who may."},
+		"The client @PLANTGATE_CLIENT@ at @PLANTGATE_ADDRESS@ was not let in, was cut off,\nor a message of it was turned down; the reason is @PLANTGATE_REASON@. `plantgate\nstatus` names the limit and its key; `plantgate mqtt user list` shows who may."},
+	{DeviceSilent, "e2523a333c18404baa46965a94ba1e9f", "The device @PLANTGATE_DEVICE@ is silent",
+		"It was not heard for three times its longest usual interval and a minute. Look\nat its power, its battery and its network; `plantgate status` shows when it was\nlast heard."},
+	{DeviceBack, "5e2de3739959416da46689e7886afe89", "The device @PLANTGATE_DEVICE@ is back",
+		"Nothing is to be done."},
 }
