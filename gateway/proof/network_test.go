@@ -173,7 +173,7 @@ func (g gauge) await(within time.Duration, what string, fits func(map[string]flo
 const (
 	goroutines  = "go_goroutines"
 	descriptors = "process_open_fds"
-	heapInUse   = "go_memstats_heap_inuse_bytes"
+	heapTarget  = "go_memstats_next_gc_bytes" // twice what lived at the last collection; what is in use goes up and down between two
 	confirmed   = "plantgate_buffer_confirmed_number"
 	durable     = "plantgate_buffer_durable_number"
 	mqttClients = "plantgate_mqtt_clients"

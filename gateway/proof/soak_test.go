@@ -230,7 +230,7 @@ func (k *soak) sample() {
 		at: time.Now(), life: k.lives, top: used.top,
 		figures: [figureCount]float64{
 			resident:      float64(used.resident) / (1 << 20),
-			heap:          m[heapInUse] / (1 << 20),
+			heap:          m[heapTarget] / 2 / (1 << 20),
 			goroutineRow:  m[goroutines],
 			descriptorRow: float64(len(open)),
 			onCard:        m["plantgate_buffer_bytes"] / (1 << 20),
