@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,6 +21,9 @@ func (c checkCommand) Run(ctx context.Context, all *commands, s streams) error {
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(s.out, "warning: %v\n", w)
+	}
+	if _, errs := all.mappings(); len(errs) > 0 {
+		return errors.Join(errs...)
 	}
 	kafka, err := kafkaOptions(cfg)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/plantgate/plantgate/buffer"
+	"github.com/plantgate/plantgate/drivers/dialect/mapping"
 	"github.com/plantgate/plantgate/gateway/internal/clock"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/forward"
@@ -179,7 +180,7 @@ func (b *board) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.gateway = &gateway{cfg: config.Config{Gateway: "pi1", Site: "home", DataDir: b.dir}, log: slog.New(slog.DiscardHandler), clock: c}
+	b.gateway = &gateway{cfg: config.Config{Gateway: "pi1", Site: "home", DataDir: b.dir}, log: slog.New(slog.DiscardHandler), clock: c, mappings: new(mapping.Decoder)}
 	if err := b.makeIngest(); err != nil {
 		b.t.Fatal(err)
 	}

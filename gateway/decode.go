@@ -1,6 +1,10 @@
 package main
 
-import "github.com/plantgate/plantgate/gateway/internal/ingest"
+import (
+	"fmt"
+
+	"github.com/plantgate/plantgate/gateway/internal/ingest"
+)
 
 type decodeCommand struct{}
 
@@ -11,4 +15,10 @@ and is decoded on its own: setup is what the decoder has seen before. Each gives
 {"readings":[{"device":..,"channel":..,"source":..,"values":[{"quantity":..,"unit":..,"value":..,"suspect":bool}]}],"ignored":bool,"error":".."}.`
 }
 
-func (decodeCommand) Run(s streams) error { return ingest.DecodeLines(s.in, s.out, dialects) }
+func (decodeCommand) Run(all *commands, s streams) error {
+	user, errs := all.mappings()
+	for _, err := range errs {
+		fmt.Fprintf(s.err, "plantgate: %v\n", err)
+	}
+	return ingest.DecodeLines(s.in, s.out, func() []ingest.Dialect { return dialects(user, nil) })
+}

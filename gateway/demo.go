@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"periph.io/x/conn/v3/i2c"
 
+	"github.com/plantgate/plantgate/drivers/dialect/mapping"
 	"github.com/plantgate/plantgate/drivers/emulator"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/journal"
@@ -45,7 +46,7 @@ func (demoCommand) Run(ctx context.Context, all *commands, s streams) error {
 		return err
 	}
 	log := journal.New(journal.Options{Out: s.err, Level: cfg.Log.Level})
-	g, err := newGateway(cfg, log, emulatedBus(time.Now().Truncate(24*time.Hour)))
+	g, err := newGateway(cfg, log, emulatedBus(time.Now().Truncate(24*time.Hour)), new(mapping.Decoder))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/plantgate/plantgate/drivers/dialect/mapping"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/control"
 )
@@ -50,7 +51,7 @@ func fuzzedControl(f *testing.F) *memoryListener {
 	if err != nil {
 		f.Fatal(err)
 	}
-	g, err := newGateway(c, slog.New(slog.DiscardHandler), linuxBus)
+	g, err := newGateway(c, slog.New(slog.DiscardHandler), linuxBus, new(mapping.Decoder))
 	if err != nil {
 		f.Fatal(err)
 	}

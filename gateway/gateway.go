@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/plantgate/plantgate/buffer"
+	"github.com/plantgate/plantgate/drivers/dialect/mapping"
 	"github.com/plantgate/plantgate/gateway/internal/broker"
 	"github.com/plantgate/plantgate/gateway/internal/clock"
 	"github.com/plantgate/plantgate/gateway/internal/config"
@@ -47,6 +48,7 @@ type gateway struct {
 	profiled bool // /debug/pprof is served
 	registry *prometheus.Registry
 	looks    looks
+	mappings *mapping.Decoder // the user's own
 
 	clock  *clock.Clock
 	users  *users.File
@@ -61,8 +63,8 @@ type gateway struct {
 }
 
 // newGateway makes the parts; nothing runs, listens or is connected yet.
-func newGateway(cfg config.Config, log *slog.Logger, open openBus) (*gateway, error) {
-	g := &gateway{cfg: cfg, log: log, started: time.Now(), registry: prometheus.NewRegistry(), buses: newBuses(open)}
+func newGateway(cfg config.Config, log *slog.Logger, open openBus, user *mapping.Decoder) (*gateway, error) {
+	g := &gateway{cfg: cfg, log: log, mappings: user, started: time.Now(), registry: prometheus.NewRegistry(), buses: newBuses(open)}
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return nil, fmt.Errorf("make data_dir: %w", err)
 	}
@@ -87,8 +89,9 @@ func (g *gateway) makeClock() (err error) {
 }
 
 func (g *gateway) makeIngest() (err error) {
+	since := func() time.Duration { return time.Duration(g.clock.Now().Boottime) * time.Millisecond }
 	g.ingest, err = ingest.New(ingest.Options{
-		Place: place(g.cfg), Dialects: dialects(),
+		Place: place(g.cfg), Dialects: dialects(g.mappings, since),
 		Now: g.clock.Now, Trusted: g.clock.Trusted,
 		DevicesPath: g.path(devicesFile), Log: g.log,
 	})

@@ -13,6 +13,7 @@ func (g *gateway) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, g.status()) })
 	mux.HandleFunc("GET /tail", g.serveTail)
+	mux.HandleFunc("GET /unread", g.serveUnread)
 	mux.HandleFunc("GET /buffer", g.serveHistory)
 	mux.HandleFunc("POST /buffer/replay", g.serveReplay)
 	return mux

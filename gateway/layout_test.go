@@ -51,6 +51,8 @@ var layout = []row{
 		"every dialect stands on it, so it knows none"},
 	{"drivers/dialect/...", []string{"reading", "drivers/dialect", "github.com/tidwall/gjson"},
 		"a dialect turns bytes into readings: it knows no other one, no broker and no clock"},
+	{"drivers/dialect/mapping", []string{"reading", "drivers/dialect", "github.com/tidwall/gjson", "go.yaml.in/yaml/v4", "github.com/expr-lang/expr/..."},
+		"a mapping is a dialect that its user writes: it is given what it adds to, and knows no native one"},
 	{"drivers/emulator", []string{"periph.io/x/conn/v3/..."},
 		"it is written from datasheets: whatever it shared with a driver could be wrong on both sides and pass"},
 

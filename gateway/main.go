@@ -44,6 +44,7 @@ type commands struct {
 	Buffer  bufferCommand  `cmd:"" help:"Look at the buffer on the card."`
 	Verify  verifyCommand  `cmd:"" help:"Read the topics back and explain every hole, duplicate and disorder."`
 	Decode  decodeCommand  `cmd:"" help:"Decode MQTT messages from JSON lines on standard input."`
+	Map     mapCommand     `cmd:"" help:"Own mappings for devices that no dialect reads."`
 	MQTT    mqttCommand    `cmd:"" name:"mqtt" help:"Manage the users of the MQTT broker."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 }

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 
-	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/journal"
 	"github.com/plantgate/plantgate/gateway/internal/service"
 )
@@ -30,8 +28,17 @@ func (c runCommand) Run(ctx context.Context, all *commands, s streams) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("the configuration is doubtful", "warning", w.Error())
 	}
+	user, errs := all.mappings()
+	for _, err := range errs {
+		log.Warn("a mapping is not used", journal.Error(err))
+	}
 	boundMemory(cfg.MQTT.Limits.Connections)
-	return runGateway(ctx, cfg, log, linuxBus, c.Pprof)
+	g, err := newGateway(cfg, log, linuxBus, user)
+	if err != nil {
+		return err
+	}
+	g.profiled = c.Pprof
+	return g.serve(ctx)
 }
 
 // boundMemory makes the garbage collector work harder before the program grows:
@@ -50,18 +57,13 @@ func boundMemory(connections int) {
 	}
 }
 
-// runGateway runs a gateway until ctx ends and tells systemd about it.
-func runGateway(ctx context.Context, cfg config.Config, log *slog.Logger, open openBus, profiled bool) error {
-	g, err := newGateway(cfg, log, open)
-	if err != nil {
-		return err
-	}
-	g.profiled = profiled
+// serve runs the gateway until ctx ends and tells systemd about it.
+func (g *gateway) serve(ctx context.Context) error {
 	told := context.AfterFunc(ctx, func() { g.tellService(service.Stopping) })
 	defer told()
-	err = g.run(ctx, func() {
+	err := g.run(ctx, func() {
 		g.tellService(service.Ready)
-		log.Info("started", journal.Event(journal.Started), "version", version(), "gateway", cfg.Gateway, "data_dir", filepath.Clean(cfg.DataDir))
+		g.log.Info("started", journal.Event(journal.Started), "version", version(), "gateway", g.cfg.Gateway, "data_dir", filepath.Clean(g.cfg.DataDir))
 	})
 	return errors.Join(err, g.close())
 }

@@ -63,6 +63,7 @@ type survival struct {
 	Durable   uint64
 	First     uint64 // number of the first record that was appended after it
 	Told      []string
+	Aside     []string // files set aside, and why
 }
 
 // A run64 is a run of numbers whose records were written by one life.

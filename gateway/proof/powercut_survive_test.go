@@ -18,7 +18,12 @@ import (
 // and starts once more.
 func survive(o order, s *survival) error {
 	options := o.options()
-	options.Notify = func(n buffer.Notice) { s.Told = append(s.Told, n.Kind) }
+	options.Notify = func(n buffer.Notice) {
+		s.Told = append(s.Told, n.Kind)
+		if n.Kind == buffer.FileSetAside {
+			s.Aside = append(s.Aside, fmt.Sprintf("%+v", n))
+		}
+	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
 	}

@@ -5,10 +5,12 @@ package proof_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/plantgate/plantgate/buffer"
 	"github.com/plantgate/plantgate/gateway/proof/card"
@@ -128,7 +130,7 @@ func (e expectation) breaches(s *survival) (found []string) {
 		}
 	}
 	if slices.Contains(s.Told, buffer.FileSetAside) && !e.damaged {
-		add("a file was set aside")
+		add("a file was set aside: %s", strings.Join(s.Aside, "; "))
 	}
 	return found
 }
@@ -224,16 +226,33 @@ func TestPowerCutsLoseNothing(t *testing.T) {
 		writes, flushes, records = writes+w, flushes+f, records+r.at(r.log.Len()).told
 		for range states / recordings {
 			at := r.moment(random)
-			for _, wrong := range court.try(r.log.Cut(at, random, card.Honest), r.at(at), random, card.Honest) {
+			image := r.log.Cut(at, random, card.Honest)
+			for _, wrong := range court.try(slices.Clone(image), r.at(at), random, card.Honest) {
 				t.Errorf("recording %d cut at %d of %d: %s", r.seed, at, r.log.Len(), wrong)
 			}
 			if t.Failed() {
+				keep(t, image)
 				return
 			}
 		}
 	}
 	proved(t, "power cuts", "%d crash states of %d recordings (%d card writes, %d flushes, %d records durable), %d of them cut again while starting: nothing durable lost, no number twice, no start refused; met %v",
 		court.states, recordings, writes, flushes, records, court.again, court.met)
+}
+
+// keep saves the card of a state that failed in the folder that PLANTGATE_KEEP
+// names: what the kernel writes when is not repeated by a seed.
+func keep(t *testing.T, image []byte) {
+	t.Helper()
+	dir := os.Getenv("PLANTGATE_KEEP")
+	if dir == "" {
+		return
+	}
+	path := filepath.Join(dir, fmt.Sprintf("card-%d.img", time.Now().UnixNano()))
+	if err := os.WriteFile(path, image, 0o600); err != nil {
+		t.Error(err)
+	}
+	t.Logf("the card is kept as %s", path)
 }
 
 // moment chooses one: anywhere, where a report that came too early shows, or
