@@ -57,11 +57,12 @@ func record(t *testing.T, seed uint64, lives, steps int, options ...string) *rec
 		if random.IntN(2) == 0 {
 			continue
 		}
+		// From here on: a cut may fall between the spoiling and the word of it.
+		r.deeds = append(r.deeds, deed{at: c.Moment(), damage: true})
 		o.Do, o.Seed = "spoil", seed+uint64(life)
 		if _, err := alone(t, o, nil); err != nil {
 			t.Fatal(err)
 		}
-		r.deeds = append(r.deeds, deed{at: c.Moment(), damage: true})
 	}
 	r.log = c.PullOut()
 	if err := c.Unmount(); err != nil {
