@@ -7,7 +7,8 @@
 //   - New returns a decoder that knows nothing yet; Name is the source of its
 //     readings and never changes.
 //   - Decode is pure: bytes in, readings out. It reads no clock, writes no log,
-//     starts no goroutine and keeps nothing but what discovery messages say, in
+//     starts no goroutine and keeps nothing but what discovery and status messages
+//     say, and what it needs to read a value once that comes over two ways, in
 //     tables of bounded size. It may be called from many goroutines at once.
 //   - Decode reports whether the message is its own. The first dialect that
 //     says so is the only one that reads a message.
