@@ -220,6 +220,10 @@ func (s *speaker) say(topic, payload string, flags byte) {
 	if head, body := s.answer(); head != puback || body[1] != 7 || len(body) > 2 {
 		s.t.Fatalf("answer to PUBLISH: %x % x", head, body)
 	}
+	s.send(pinging) // PUBACK comes before the message goes to subscribers
+	if head, body := s.answer(); !bytes.Equal(frame(head, body), pong) {
+		s.t.Fatalf("answer to PINGREQ: %x %x", head, body)
+	}
 }
 
 // answer is the next packet that is no message.

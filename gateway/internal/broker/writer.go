@@ -55,7 +55,7 @@ func (c *conn) write(ctx context.Context, g gate) error {
 				return err
 			}
 		case closing:
-			return c.sayGoodbye()
+			return nil
 		default:
 			select {
 			case <-c.wake:
@@ -125,16 +125,15 @@ func (c *conn) send(p []byte) error {
 	return nil
 }
 
-// sayGoodbye tells the client that nothing more comes.
-func (c *conn) sayGoodbye() error {
+// sayGoodbye tells the client that nothing more comes. It is said when mochi is
+// done with the session: a client that comes again at once must not find one that
+// it has just ended.
+func (c *conn) sayGoodbye() {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok {
-		return nil
+	if !ok || c.Conn.SetWriteDeadline(time.Now().Add(c.limits.WriteTimeout)) != nil {
+		return
 	}
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.limits.WriteTimeout)); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	return half.CloseWrite()
+	_ = half.CloseWrite() // the connection may be broken
 }
 
 func (c *conn) stopDrain() {
@@ -152,6 +151,7 @@ func (c *conn) stopDrain() {
 func (c *conn) finish() {
 	_ = c.Close() // its error is that of a connection that is broken anyway
 	<-c.done
+	c.sayGoodbye()
 	if err := c.raw.SetReadDeadline(time.Now().Add(linger)); err == nil {
 		_, _ = io.CopyN(io.Discard, c.raw, lingerFor) // ends with the deadline or the client
 	}
