@@ -12,6 +12,18 @@ import (
 
 	"github.com/plantgate/plantgate/drivers/bus"
 	"github.com/plantgate/plantgate/drivers/chip/ads1x15"
+	"github.com/plantgate/plantgate/drivers/chip/ads7830"
+	"github.com/plantgate/plantgate/drivers/chip/aht20"
+	"github.com/plantgate/plantgate/drivers/chip/bh1750"
+	"github.com/plantgate/plantgate/drivers/chip/bme280"
+	"github.com/plantgate/plantgate/drivers/chip/chirp"
+	"github.com/plantgate/plantgate/drivers/chip/grovehat"
+	"github.com/plantgate/plantgate/drivers/chip/ltr559"
+	"github.com/plantgate/plantgate/drivers/chip/pcf8591"
+	"github.com/plantgate/plantgate/drivers/chip/seesaw"
+	"github.com/plantgate/plantgate/drivers/chip/sht3x"
+	"github.com/plantgate/plantgate/drivers/chip/sht4x"
+	"github.com/plantgate/plantgate/drivers/chip/veml7700"
 	"github.com/plantgate/plantgate/drivers/probe"
 	"github.com/plantgate/plantgate/gateway/internal/config"
 	"github.com/plantgate/plantgate/gateway/internal/journal"
@@ -30,7 +42,104 @@ func drivers() map[string]driver {
 	return map[string]driver{
 		"ads1115": {ads1x15Limits(8, 16, 32, 64, 128, 250, 475, 860), openADS1x15(ads1x15.ADS1115)},
 		"ads1015": {ads1x15Limits(128, 250, 490, 920, 1600, 2400, 3300), openADS1x15(ads1x15.ADS1015)},
+
+		"ads7830": converter(0x48, 0x4b, 0x48, 8, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+			d, err := ads7830.New(ctx, b, s.Address, ads7830.Options{})
+			return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+				v, err := d.ReadChannel(ctx, s.Channel)
+				return probe.Sample(v), err
+			})
+		}),
+		"pcf8591": converter(0x48, 0x4f, 0x48, 4, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+			d, err := pcf8591.New(ctx, b, s.Address, pcf8591.Options{})
+			return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+				v, err := d.ReadChannel(ctx, s.Channel)
+				return probe.Sample(v), err
+			})
+		}),
+		"grove-base-hat": converter(0x04, 0x08, 0x04, 8, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+			d, err := grovehat.New(ctx, b, s.Address, grovehat.Options{})
+			return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+				v, err := d.ReadChannel(ctx, s.Channel)
+				return probe.Sample(v), err
+			})
+		}),
+
+		"sht3x": chip(0x44, 0x45, 0x44, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*sht3x.Dev, error) {
+			return sht3x.New(ctx, b, s.Address, sht3x.Options{Device: s.Name})
+		}),
+		"sht4x": chip(0x44, 0x46, 0x44, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*sht4x.Dev, error) {
+			return sht4x.New(ctx, b, s.Address, sht4x.Options{Device: s.Name})
+		}),
+		"aht10":  chip(0x38, 0x39, 0x38, openAHT(aht20.AHT10)),
+		"aht20":  chip(0x38, 0x38, 0x38, openAHT(aht20.AHT20)),
+		"bme280": chip(0x76, 0x77, 0x76, openBME(bme280.BME280)),
+		"bmp280": chip(0x76, 0x77, 0x76, openBME(bme280.BMP280)),
+		"bh1750": chip(0x23, 0x5c, 0x23, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*bh1750.Dev, error) {
+			return bh1750.New(ctx, b, s.Address, bh1750.Options{Device: s.Name})
+		}),
+		"veml7700": chip(0x10, 0x10, 0x10, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*veml7700.Dev, error) {
+			return veml7700.New(ctx, b, s.Address, veml7700.Options{Device: s.Name})
+		}),
+		"ltr559": chip(0x23, 0x23, 0x23, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*ltr559.Dev, error) {
+			return ltr559.New(ctx, b, s.Address, ltr559.Options{Device: s.Name})
+		}),
+		"seesaw": chip(0x36, 0x39, 0x36, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*seesaw.Dev, error) {
+			return seesaw.New(ctx, b, s.Address, seesaw.Options{Device: s.Name})
+		}),
+		"chirp": chip(0x03, 0x77, 0x20, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*chirp.Dev, error) {
+			return chirp.New(ctx, b, s.Address, chirp.Options{Device: s.Name})
+		}),
 	}
+}
+
+// chip is a driver whose chip says by itself what it measures.
+func chip[D poll.Sensor](lowest, highest, usual uint16, open func(context.Context, i2c.Bus, config.Sensor) (D, error)) driver {
+	limits := config.Chip{Bus: "i2c", Lowest: lowest, Highest: highest, Usual: usual}
+	return driver{limits, func(ctx context.Context, b i2c.Bus, s config.Sensor) (poll.Sensor, error) {
+		d, err := open(ctx, b, s)
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}}
+}
+
+func openAHT(model aht20.Model) func(context.Context, i2c.Bus, config.Sensor) (*aht20.Dev, error) {
+	return func(ctx context.Context, b i2c.Bus, s config.Sensor) (*aht20.Dev, error) {
+		return aht20.New(ctx, b, s.Address, aht20.Options{Model: model, Device: s.Name})
+	}
+}
+
+func openBME(model bme280.Model) func(context.Context, i2c.Bus, config.Sensor) (*bme280.Dev, error) {
+	return func(ctx context.Context, b i2c.Bus, s config.Sensor) (*bme280.Dev, error) {
+		return bme280.New(ctx, b, s.Address, bme280.Options{Model: model, Device: s.Name})
+	}
+}
+
+// An input is one input of a converter, whose volts a probe makes sense of.
+type input struct {
+	name   string
+	sample func(context.Context) (probe.Sample, error)
+}
+
+func inputOf(chip fmt.Stringer, err error, channel int, sample func(context.Context) (probe.Sample, error)) (input, error) {
+	if err != nil {
+		return input{}, err
+	}
+	return input{fmt.Sprintf("%s A%d", chip, channel), sample}, nil
+}
+
+// converter is a driver of a chip that gives volts.
+func converter(lowest, highest, usual uint16, channels int, open func(context.Context, i2c.Bus, config.Sensor) (input, error)) driver {
+	limits := config.Chip{Bus: "i2c", Lowest: lowest, Highest: highest, Usual: usual, Channels: channels, Probes: probeNames()}
+	return driver{limits, func(ctx context.Context, b i2c.Bus, s config.Sensor) (poll.Sensor, error) {
+		in, err := open(ctx, b, s)
+		if err != nil {
+			return nil, err
+		}
+		return openProbe(s, s.Chip, in.name, in.sample)
+	}}
 }
 
 // chips is what the configuration must know of the drivers to check a sensor.
