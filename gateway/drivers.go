@@ -19,6 +19,7 @@ import (
 	"github.com/plantgate/plantgate/drivers/chip/chirp"
 	"github.com/plantgate/plantgate/drivers/chip/grovehat"
 	"github.com/plantgate/plantgate/drivers/chip/ltr559"
+	"github.com/plantgate/plantgate/drivers/chip/mcp342x"
 	"github.com/plantgate/plantgate/drivers/chip/pcf8591"
 	"github.com/plantgate/plantgate/drivers/chip/seesaw"
 	"github.com/plantgate/plantgate/drivers/chip/sht3x"
@@ -43,27 +44,17 @@ func drivers() map[string]driver {
 		"ads1115": {ads1x15Limits(8, 16, 32, 64, 128, 250, 475, 860), openADS1x15(ads1x15.ADS1115)},
 		"ads1015": {ads1x15Limits(128, 250, 490, 920, 1600, 2400, 3300), openADS1x15(ads1x15.ADS1015)},
 
-		"ads7830": converter(0x48, 0x4b, 0x48, 8, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
-			d, err := ads7830.New(ctx, b, s.Address, ads7830.Options{})
-			return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
-				v, err := d.ReadChannel(ctx, s.Channel)
-				return probe.Sample(v), err
-			})
-		}),
-		"pcf8591": converter(0x48, 0x4f, 0x48, 4, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
-			d, err := pcf8591.New(ctx, b, s.Address, pcf8591.Options{})
-			return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
-				v, err := d.ReadChannel(ctx, s.Channel)
-				return probe.Sample(v), err
-			})
-		}),
-		"grove-base-hat": converter(0x04, 0x08, 0x04, 8, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
-			d, err := grovehat.New(ctx, b, s.Address, grovehat.Options{})
-			return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
-				v, err := d.ReadChannel(ctx, s.Channel)
-				return probe.Sample(v), err
-			})
-		}),
+		"ads7830":  converter(0x48, 0x4b, 0x48, 8, []float64{2.5, 3.3, 5}, openADS7830),
+		"pcf8591":  converter(0x48, 0x4f, 0x48, 4, []float64{3.3, 5}, openPCF8591),
+		"grovehat": converter(0x03, 0x77, 0x04, 8, nil, openGroveHat),
+		"mcp3421":  mcp342xOf(mcp342x.MCP3421),
+		"mcp3422":  mcp342xOf(mcp342x.MCP3422),
+		"mcp3423":  mcp342xOf(mcp342x.MCP3423),
+		"mcp3424":  mcp342xOf(mcp342x.MCP3424),
+		"mcp3425":  mcp342xOf(mcp342x.MCP3425),
+		"mcp3426":  mcp342xOf(mcp342x.MCP3426),
+		"mcp3427":  mcp342xOf(mcp342x.MCP3427),
+		"mcp3428":  mcp342xOf(mcp342x.MCP3428),
 
 		"sht3x": chip(0x44, 0x45, 0x44, func(ctx context.Context, b i2c.Bus, s config.Sensor) (*sht3x.Dev, error) {
 			return sht3x.New(ctx, b, s.Address, sht3x.Options{Device: s.Name})
@@ -130,9 +121,53 @@ func inputOf(chip fmt.Stringer, err error, channel int, sample func(context.Cont
 	return input{fmt.Sprintf("%s A%d", chip, channel), sample}, nil
 }
 
+func openADS7830(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+	var o ads7830.Options
+	if s.Gain != 2.5 { // else the reference inside, which is the default
+		o.Reference = volts(s.Gain)
+	}
+	d, err := ads7830.New(ctx, b, s.Address, o)
+	return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+		v, err := d.ReadChannel(ctx, s.Channel)
+		return probe.Sample(v), err
+	})
+}
+
+func openPCF8591(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+	d, err := pcf8591.New(ctx, b, s.Address, pcf8591.Options{Reference: volts(s.Gain)})
+	return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+		v, err := d.ReadChannel(ctx, s.Channel)
+		return probe.Sample(v), err
+	})
+}
+
+func openGroveHat(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+	d, err := grovehat.New(ctx, b, s.Address, grovehat.Options{})
+	return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+		v, err := d.ReadChannel(ctx, s.Channel)
+		return probe.Sample(v), err
+	})
+}
+
+func mcp342xOf(model mcp342x.Model) driver {
+	ranges := []float64{2.048, 1.024, 0.512, 0.256}
+	return converter(0x68, 0x6f, 0x68, model.Channels(), ranges, func(ctx context.Context, b i2c.Bus, s config.Sensor) (input, error) {
+		d, err := mcp342x.New(ctx, b, s.Address, mcp342x.Options{Model: model, Range: volts(s.Gain)})
+		return inputOf(d, err, s.Channel, func(ctx context.Context) (probe.Sample, error) {
+			v, err := d.ReadChannel(ctx, s.Channel)
+			return probe.Sample(v), err
+		})
+	})
+}
+
+// volts is 0, the driver's own, where the configuration gives none.
+func volts(v float64) physic.ElectricPotential {
+	return physic.ElectricPotential(v * float64(physic.Volt))
+}
+
 // converter is a driver of a chip that gives volts.
-func converter(lowest, highest, usual uint16, channels int, open func(context.Context, i2c.Bus, config.Sensor) (input, error)) driver {
-	limits := config.Chip{Bus: "i2c", Lowest: lowest, Highest: highest, Usual: usual, Channels: channels, Probes: probeNames()}
+func converter(lowest, highest, usual uint16, channels int, gains []float64, open func(context.Context, i2c.Bus, config.Sensor) (input, error)) driver {
+	limits := config.Chip{Bus: "i2c", Lowest: lowest, Highest: highest, Usual: usual, Channels: channels, Probes: probeNames(), Gains: gains}
 	return driver{limits, func(ctx context.Context, b i2c.Bus, s config.Sensor) (poll.Sensor, error) {
 		in, err := open(ctx, b, s)
 		if err != nil {
@@ -171,7 +206,7 @@ func openADS1x15(model ads1x15.Model) func(context.Context, i2c.Bus, config.Sens
 	return func(ctx context.Context, b i2c.Bus, s config.Sensor) (poll.Sensor, error) {
 		dev, err := ads1x15.New(ctx, b, s.Address, ads1x15.Options{
 			Model: model, Rate: s.Rate,
-			Range: physic.ElectricPotential(s.Gain * float64(physic.Volt)),
+			Range: volts(s.Gain),
 		})
 		if err != nil {
 			return nil, err
