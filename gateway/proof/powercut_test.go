@@ -228,11 +228,12 @@ func TestPowerCutsLoseNothing(t *testing.T) {
 		for range states / recordings {
 			at := r.moment(random)
 			image := r.log.Cut(at, random, card.Honest)
-			for _, wrong := range court.try(slices.Clone(image), r.at(at), random, card.Honest) {
+			keep := keeper(t, image)
+			for _, wrong := range court.try(image, r.at(at), random, card.Honest) {
 				t.Errorf("recording %d cut at %d of %d: %s", r.seed, at, r.log.Len(), wrong)
 			}
 			if t.Failed() {
-				keep(t, image)
+				keep()
 				return
 			}
 		}
@@ -241,19 +242,21 @@ func TestPowerCutsLoseNothing(t *testing.T) {
 		court.states, recordings, writes, flushes, records, court.again, court.met)
 }
 
-// keep saves the card of a state that failed in the folder that PLANTGATE_KEEP
-// names: what the kernel writes when is not repeated by a seed.
-func keep(t *testing.T, image []byte) {
-	t.Helper()
+// keeper returns what saves the card of a state that failed, in the folder that
+// PLANTGATE_KEEP names: what the kernel writes when is not repeated by a seed.
+func keeper(t *testing.T, image []byte) (keep func()) {
 	dir := os.Getenv("PLANTGATE_KEEP")
 	if dir == "" {
-		return
+		return func() {}
 	}
-	path := filepath.Join(dir, fmt.Sprintf("card-%d.img", time.Now().UnixNano()))
-	if err := os.WriteFile(path, image, 0o600); err != nil {
-		t.Error(err)
+	image = slices.Clone(image) // a start changes it
+	return func() {
+		path := filepath.Join(dir, fmt.Sprintf("card-%d.img", time.Now().UnixNano()))
+		if err := os.WriteFile(path, image, 0o600); err != nil {
+			t.Error(err)
+		}
+		t.Logf("the card is kept as %s", path)
 	}
-	t.Logf("the card is kept as %s", path)
 }
 
 // moment chooses one: anywhere, where a report that came too early shows, or
