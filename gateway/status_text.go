@@ -86,8 +86,8 @@ func statusText(st status, now time.Time) string {
 		fmt.Fprintf(&b, "sensor   %s: %s%s\n", s.Name, s.State, agoText(s.Last, now))
 	}
 	for _, s := range st.Sources {
-		if s.Source == "" {
-			continue // messages that nobody reads
+		if s.Source == "" || s.Readings+s.Ignored+s.DeadLettered+s.Refused == 0 {
+			continue // messages that nobody reads, and dialects that nobody here speaks
 		}
 		fmt.Fprintf(&b, "source   %s: %d readings, %d ignored, %d unreadable, %d refused\n", visible(s.Source), s.Readings, s.Ignored, s.DeadLettered, s.Refused)
 	}
