@@ -65,7 +65,7 @@ func mochiAlone(ctx context.Context, l *lab) ([]sample, error) {
 
 // syncTimes appends 4 KiB and syncs, again and again.
 func syncTimes(dir string, n int) ([]time.Duration, error) {
-	f, err := os.Create(filepath.Join(dir, "sync"))
+	f, err := os.Create(filepath.Join(dir, "synced"))
 	if err != nil {
 		return nil, err
 	}
