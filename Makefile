@@ -1,7 +1,8 @@
 # Needs Go 1.26. Everything else that a check can use (a C compiler, shellcheck,
 # mosquitto's clients, kcat, Java and Maven) is used when it is there; `make test`
-# says at its end what was skipped for want of it. PLANTGATE_REQUIRE_KAFKA=1 and
-# PLANTGATE_REQUIRE_MOSQUITTO=1 make such an absence a failure.
+# says at its end what was skipped for want of it. PLANTGATE_REQUIRE_KAFKA=1,
+# PLANTGATE_REQUIRE_MOSQUITTO=1 and PLANTGATE_REQUIRE_CARD=1 (root and FUSE) make such
+# an absence a failure.
 
 FUZZTIME ?= 30s
 

@@ -51,7 +51,10 @@ func natives() []mapping.Native {
 // Assistant. since is the time that mappings measure repetitions by; nil: they
 // leave out none.
 func dialects(user *mapping.Decoder, since func() time.Duration) []ingest.Dialect {
-	list := []ingest.Dialect{timed{user, since}}
+	var list []ingest.Dialect
+	if len(user.Names()) > 0 { // else each message would ask the clock for nothing
+		list = append(list, timed{user, since})
+	}
 	extended := user.Extends()
 	for _, n := range natives() {
 		if slices.Contains(extended, n.Name()) {

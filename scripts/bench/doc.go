@@ -1,4 +1,4 @@
-// Bench measures the gateway against what people run today, on one machine in
+// Command bench measures the gateway against what people run today, on one machine in
 // one run: acknowledgements, the way to Kafka, memory, wear of the card, start
 // and growth. `make bench` measures the gateway alone, `make bench-peers` beside
 // Debian's mosquitto and Telegraf.

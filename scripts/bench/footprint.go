@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -67,8 +68,8 @@ func measureSlowKafka(ctx context.Context, l *lab) ([]sample, error) {
 		_, peak, memErr := s.memory()
 		stop()
 		<-ended
-		if err != nil || memErr != nil {
-			return nil, fmt.Errorf("%w, %w", err, memErr)
+		if err := errors.Join(err, memErr); err != nil {
+			return nil, err
 		}
 		return []sample{{s.name, "memory at most, Kafka working a tenth of the time", "MB", peak / 1e6}}, nil
 	})

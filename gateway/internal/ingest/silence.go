@@ -82,7 +82,7 @@ func (i *Ingest) sweep(k *keeper) {
 		if _, remote := i.sources.dialects[d.owner]; !remote {
 			continue
 		}
-		if turn {
+		if turn && !d.silent.Load() { // a silent one would be forgotten, and so pass for back
 			d.turn()
 		}
 		i.judge(d, now.Boottime)
