@@ -61,6 +61,7 @@ var (
 	kafkaForwarded   = counter("kafka_forwarded_total", "Records that Kafka confirmed.", "topic")
 	kafkaRefused     = counter("kafka_dead_lettered_total", "Records that Kafka refused for good.")
 	kafkaRebuilt     = counter("kafka_client_rebuilt_total", "Clients given up for a new one.")
+	kafkaStalled     = counter("kafka_client_stalled_total", "Clients given up because nothing moved in them.")
 	kafkaRetries     = counter("kafka_retries_total", "Sendings after a refusal.")
 	kafkaRewound     = counter("kafka_rewound_total", "Partitions found to have lost confirmed records.")
 	kafkaOldest      = gauge("oldest_unsent_seconds", "Age of the oldest record that Kafka has not confirmed.")
@@ -142,6 +143,7 @@ func (s *scrape) collectStore(add addFigure) {
 	}
 	add(kafkaRefused, float64(f.DeadLettered))
 	add(kafkaRebuilt, float64(f.Rebuilt))
+	add(kafkaStalled, float64(f.Stalled))
 	add(kafkaRetries, float64(f.Retries))
 	add(kafkaRewound, float64(f.Rewound))
 	add(kafkaOldest, s.g.oldestUnsent(f).Seconds())

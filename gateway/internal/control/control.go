@@ -83,12 +83,27 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       withConnection,
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(ended); end(s) })
+	err := s.Serve(l)
+	if !stop() {
+		<-ended // answers read from the buffer, which is closed next
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
+}
+
+// end waits for the answers under way, whose context has ended, and then breaks
+// off those whose reader does not read.
+func end(s *http.Server) {
+	const patience = 500 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if s.Shutdown(ctx) != nil {
+		_ = s.Close() // the connections are broken either way
+	}
 }
 
 // ErrNotRunning means that no gateway answers on the socket.
