@@ -79,9 +79,11 @@ func launch(t *testing.T, program string, env []string, args ...string) *process
 }
 
 // environment is what the program runs in. The race detector waits a second at
-// each exit by default, and the program checks its files in children.
+// each exit by default, and the program checks its files in children. Its commands
+// look for a demo of this user's too, which a developer may have running.
 func environment(more []string) []string {
-	return append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "RUNTIME_DIRECTORY=", "PLANTGATE_CONFIG="), more...)
+	nowhere := filepath.Join(os.Getenv("PLANTGATE_TEST_DIR"), "state")
+	return append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "RUNTIME_DIRECTORY=", "PLANTGATE_CONFIG=", "XDG_STATE_HOME="+nowhere), more...)
 }
 
 func (p *process) listen(systemd *net.UnixConn) {
