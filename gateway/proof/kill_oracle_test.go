@@ -74,7 +74,7 @@ func judgeKills(t *testing.T, s *station, home *homeful, brokers string, marks [
 
 	arrivals := readBack(t, brokers, readingsTopic, eventsTopic)
 	l := book(t, arrivals)
-	home.hold(l)
+	home.hold(l, len(marks))
 	o := outcome{kills: len(marks), readings: l.total, repeats: holdRepeats(t, arrivals, marks)}
 	for _, d := range home.devices {
 		o.told += len(d.told)

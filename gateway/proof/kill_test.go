@@ -154,8 +154,9 @@ func (h *homeful) stopped() bool {
 
 // hold checks each device, and that the test was one: messages were acknowledged
 // over many connections.
-func (h *homeful) hold(l *ledger) {
+func (h *homeful) hold(l *ledger, kills int) {
 	h.t.Helper()
+	few := max(2, kills/6) // a program that is killed while it starts takes no connection
 	told := 0
 	for _, d := range h.devices {
 		l.hold(d)
@@ -166,7 +167,7 @@ func (h *homeful) hold(l *ledger) {
 		if d.qos == 0 && len(l.numbers[d.name]) == 0 {
 			h.t.Errorf("device %s: nothing of it is in Kafka", d.name)
 		}
-		if d.window > 0 && d.connections < 5 {
+		if d.window > 0 && d.connections < few {
 			h.t.Errorf("device %s connected only %d times", d.name, d.connections)
 		}
 	}
